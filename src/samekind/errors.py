@@ -1,0 +1,46 @@
+"""Every error that samekind raises on purpose.
+
+    SamekindError
+    ├── InputError (ValueError)              an argument, an image or a data set is not what was expected
+    │   └── ImageError                       one image cannot be read
+    ├── BundleError (ValueError)             a bundle is incomplete, damaged or of another version
+    ├── MissingDataError (FileNotFoundError) a file or a data set is not where it was looked for
+    ├── MissingExtraError (ImportError)      an optional part is not installed; the text names the pip command
+    ├── CollapseError (RuntimeError)         training went nowhere; the text says what to change
+    └── ExportError (RuntimeError)           the exported graph does not decide as the network does
+
+Each also is the built-in error that a stranger to samekind would catch. A text says what was expected, what came
+and what to do, in one line.
+"""
+
+
+class SamekindError(Exception):
+    """Root of all errors that samekind raises on purpose."""
+
+
+class InputError(SamekindError, ValueError):
+    """An argument, an image or a data set is not what was expected."""
+
+
+class ImageError(InputError):
+    """One image cannot be read."""
+
+
+class BundleError(SamekindError, ValueError):
+    """A bundle is incomplete, damaged or of another version."""
+
+
+class MissingDataError(SamekindError, FileNotFoundError):
+    """A file or a data set is not where it was looked for."""
+
+
+class MissingExtraError(SamekindError, ImportError):
+    """An optional part of samekind is not installed."""
+
+
+class CollapseError(SamekindError, RuntimeError):
+    """Training went nowhere: every embedding is equal, a value is not finite, or the loss is stuck."""
+
+
+class ExportError(SamekindError, RuntimeError):
+    """The exported graph does not decide as the trained network does."""

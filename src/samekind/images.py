@@ -1,0 +1,198 @@
+"""The one way from an image, wherever it comes from, to the numbers that a network sees.
+
+Knows file formats, colour, size and normalisation. Knows nothing of classes, models or decisions.
+"""
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from samekind.errors import ImageError, InputError, MissingDataError
+
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
+
+MAX_PIXELS = 64_000_000
+"""An image of more pixels than this is refused before it is decoded."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a network's input; a bundle stores exactly this.
+
+    Args:
+        size: height and width of the input in pixels; >= 8.
+        channels: 1 for grey, 3 for RGB.
+        invert: true where ink is dark on a light ground, so that ink becomes 1 and ground 0.
+        mean: one value a channel, subtracted after scaling to [0, 1] and inverting.
+        std: one value a channel, divided by after that; > 0.
+    Raises:
+        InputError: a value is out of its range, or mean and std do not fit the channels.
+    """
+
+    size: int = 32
+    channels: int = 1
+    invert: bool = True
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.size < 8:
+            raise InputError(f"expected an input size of at least 8 pixels, got {self.size}")
+        if self.channels not in (1, 3):
+            raise InputError(f"expected 1 channel (grey) or 3 (RGB), got {self.channels}")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise InputError(f"expected {self.channels} values of mean and std, got {len(self.mean)}, {len(self.std)}")
+        if min(self.std) <= 0:
+            raise InputError(f"expected a positive std, got {self.std}")
+
+    @classmethod
+    def for_photos(cls, size: int) -> "Preprocessing":
+        """Colour photographs: RGB, centred on mid-grey."""
+        return cls(size=size, channels=3, invert=False, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
+    def pixels(self, image: ImageLike) -> NDArray[np.uint8]:
+        """Decode, turn upright, convert, pad to a square and resize.
+
+        Args:
+            image: a path, encoded bytes, a PIL image, or an array as `open_image` takes it.
+        Returns:
+            (C, H, W) uint8 with H = W = size; the ground colour that pads becomes 0 in `normalise`.
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        mode = "L" if self.channels == 1 else "RGB"
+        opened = open_image(image, draft=(mode, (2 * self.size, 2 * self.size))).convert(mode)
+        if opened.width != opened.height:
+            levels = [round(255 * ((1 - m) if self.invert else m)) for m in self.mean]
+            ground = levels[0] if mode == "L" else tuple(levels)
+            side = max(opened.size)
+            square = Image.new(mode, (side, side), ground)
+            square.paste(opened, ((side - opened.width) // 2, (side - opened.height) // 2))
+            opened = square
+        if opened.width != self.size:
+            opened = opened.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        array = np.asarray(opened, dtype=np.uint8)
+        return array[None] if mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scale to [0, 1], invert where asked, subtract the mean, divide by the std.
+
+        Args:
+            pixels: (..., C, H, W) uint8, from `pixels`.
+        Returns:
+            (..., C, H, W) float32.
+        """
+        scaled = pixels.astype(np.float32) / np.float32(255)
+        if self.invert:
+            scaled = np.float32(1) - scaled
+        mean = np.asarray(self.mean, dtype=np.float32)[:, None, None]
+        std = np.asarray(self.std, dtype=np.float32)[:, None, None]
+        return (scaled - mean) / std
+
+    def __call__(self, image: ImageLike) -> NDArray[np.float32]:
+        """From an image to a network's input: (C, H, W) float32. Raises ImageError where it cannot be read."""
+        return self.normalise(self.pixels(image))
+
+
+def open_image(image: ImageLike, *, draft: tuple[str, tuple[int, int]] | None = None) -> Image.Image:
+    """Decode an image and turn it upright.
+
+    Args:
+        image: a path, encoded bytes, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4): bool, uint8, uint16,
+            or floating point in [0, 1]. Of an animation the first frame is taken, as Pillow shows it.
+        draft: the mode and the least size wanted; lets a JPEG be decoded at a fraction of its size.
+    Returns:
+        A PIL image of mode L or RGB; transparent parts show white, 16 bits a channel are scaled to 8.
+    Raises:
+        MissingDataError: there is no file at that path.
+        ImageError: it is no image, or truncated, empty, or of more than MAX_PIXELS pixels.
+    """
+    if isinstance(image, np.ndarray):
+        return _flatten(_from_array(image))
+    if isinstance(image, Image.Image):
+        return _flatten(ImageOps.exif_transpose(image))
+    if isinstance(image, (bytes, bytearray)):
+        name, stream = f"<{len(image)} bytes>", io.BytesIO(image)
+    elif isinstance(image, (str, os.PathLike)):
+        path = Path(image)
+        name, stream = str(path), io.BytesIO(read_file(path))
+    else:
+        raise InputError(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
+    if not stream.getbuffer().nbytes:
+        raise ImageError(f"{name}: the file is empty; expected an image")
+    try:
+        opened = Image.open(stream)
+        if opened.width * opened.height > MAX_PIXELS:
+            size = f"{opened.width} x {opened.height}"
+            raise ImageError(f"{name}: {size} pixels are more than the {MAX_PIXELS} allowed; scale it down")
+        if draft is not None:
+            opened.draft(*draft)
+        opened.load()
+        return _flatten(ImageOps.exif_transpose(opened))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"{name}: not an image in a format that Pillow reads") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"{name}: more than the {MAX_PIXELS} pixels allowed; scale it down") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...: each means a damaged file
+        raise ImageError(f"{name}: damaged or truncated image ({str(error) or type(error).__name__})") from None
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        MissingDataError: there is no such file.
+        ImageError: it is a folder or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such file; expected an image") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: a folder; expected an image file") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not shape_fits or 0 in array.shape:
+        raise ImageError(f"expected an array (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
+    if array.dtype == np.bool_:
+        return Image.fromarray(array.astype(np.uint8) * np.uint8(255))
+    if array.dtype == np.uint8:
+        return Image.fromarray(array)
+    if array.dtype == np.uint16:
+        return Image.fromarray((array >> np.uint16(8)).astype(np.uint8))
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not (0 <= low and high <= 1):  # NaN fails too
+            raise ImageError(f"expected floating point pixels in [0, 1], got [{low}, {high}]; scale them")
+        return Image.fromarray(np.round(array.astype(np.float64) * 255).astype(np.uint8))
+    raise ImageError(f"expected pixels of type bool, uint8, uint16 or floating point, got {array.dtype}")
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """To L or RGB: transparency over white, more than 8 bits scaled down."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith("I") or image.mode == "F":
+        array = np.asarray(image, dtype=np.float64)
+        if array.size and not (0 <= array.min() and array.max() <= 65535):
+            raise ImageError(f"expected 16-bit pixels in [0, 65535], got [{array.min()}, {array.max()}]")
+        return Image.fromarray(np.floor(array / 256).astype(np.uint8))
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image.convert("RGB")
