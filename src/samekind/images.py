@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samekind.errors import ImageError, InputError, MissingDataError
 
-ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]"
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]
 
 MAX_PIXELS = 64_000_000
 """An image of more pixels than this is refused before it is decoded."""
@@ -115,28 +115,20 @@ def open_image(image: ImageLike, *, draft: tuple[str, tuple[int, int]] | None = 
     """
     if isinstance(image, np.ndarray):
         return _flatten(_from_array(image))
-    if isinstance(image, Image.Image):
-        return _flatten(ImageOps.exif_transpose(image))
-    if isinstance(image, (bytes, bytearray)):
-        name, stream = f"<{len(image)} bytes>", io.BytesIO(image)
-    elif isinstance(image, (str, os.PathLike)):
-        path = Path(image)
-        name, stream = str(path), io.BytesIO(read_file(path))
-    else:
-        raise InputError(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
-    if not stream.getbuffer().nbytes:
-        raise ImageError(f"{name}: the file is empty; expected an image")
+    name, source = _source(image)
     try:
-        opened = Image.open(stream)
+        opened = source if isinstance(source, Image.Image) else Image.open(source)
+        size = f"{opened.width} x {opened.height}"
+        if not opened.width * opened.height:
+            raise ImageError(f"an image of {size} pixels; expected at least one")
         if opened.width * opened.height > MAX_PIXELS:
-            size = f"{opened.width} x {opened.height}"
-            raise ImageError(f"{name}: {size} pixels are more than the {MAX_PIXELS} allowed; scale it down")
-        if draft is not None:
+            raise ImageError(f"{size} pixels are more than the {MAX_PIXELS} allowed; scale it down")
+        if draft is not None and opened is not image:  # a caller's image stays as it is
             opened.draft(*draft)
         opened.load()
         return _flatten(ImageOps.exif_transpose(opened))
-    except ImageError:
-        raise
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image in a format that Pillow reads") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -162,6 +154,21 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def _source(image: ImageLike) -> tuple[str, Image.Image | io.BytesIO]:
+    """What to call it in an error, and what to decode."""
+    if isinstance(image, Image.Image):
+        return f"<{image.mode} image>", image
+    if isinstance(image, (bytes, bytearray)):
+        name, data = f"<{len(image)} bytes>", bytes(image)
+    elif isinstance(image, (str, os.PathLike)):
+        name, data = str(image), read_file(Path(image))
+    else:
+        raise InputError(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
+    if not data:
+        raise ImageError(f"{name}: the file is empty; expected an image")
+    return name, io.BytesIO(data)
+
+
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
     shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if not shape_fits or 0 in array.shape:
@@ -171,10 +178,10 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     if array.dtype == np.uint8:
         return Image.fromarray(array)
     if array.dtype == np.uint16:
-        return Image.fromarray((array >> np.uint16(8)).astype(np.uint8))
+        return Image.fromarray((array.astype(np.uint16) // 256).astype(np.uint8))
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
-        if not (0 <= low and high <= 1):  # NaN fails too
+        if not (low >= 0 and high <= 1):  # NaN fails too
             raise ImageError(f"expected floating point pixels in [0, 1], got [{low}, {high}]; scale them")
         return Image.fromarray(np.round(array.astype(np.float64) * 255).astype(np.uint8))
     raise ImageError(f"expected pixels of type bool, uint8, uint16 or floating point, got {array.dtype}")
@@ -182,17 +189,17 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def _flatten(image: Image.Image) -> Image.Image:
     """To L or RGB: transparency over white, more than 8 bits scaled down."""
-    if image.mode in ("L", "RGB"):
-        return image
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode.startswith("I") or image.mode == "F":
-        array = np.asarray(image, dtype=np.float64)
-        if array.size and not (0 <= array.min() and array.max() <= 65535):
+    if image.mode == "F":
+        raise ImageError("expected 8 or 16 bits a channel, got floating point pixels; convert the image")
+    if image.mode.startswith("I"):
+        array = np.asarray(image, dtype=np.int64)
+        if array.min() < 0 or array.max() > 65535:
             raise ImageError(f"expected 16-bit pixels in [0, 65535], got [{array.min()}, {array.max()}]")
-        return Image.fromarray(np.floor(array / 256).astype(np.uint8))
+        return Image.fromarray((array // 256).astype(np.uint8))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, rgba).convert("RGB")
-    return image.convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")

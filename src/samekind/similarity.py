@@ -25,7 +25,9 @@ def euclidean(left: FloatArray, right: FloatArray) -> NDArray[np.float32]:
         (...) float32 <= 0, 0 where both are equal; bit for bit the same when the sides are exchanged.
     """
     difference = left - right
-    return -np.sqrt(np.einsum("...d,...d->...", difference, difference, dtype=np.float32))
+    squared = np.einsum("...d,...d->...", difference, difference, dtype=np.float32, casting="same_kind")
+    distance: NDArray[np.float32] = np.sqrt(squared)
+    return -distance
 
 
 def cosine(left: FloatArray, right: FloatArray) -> NDArray[np.float32]:
@@ -37,9 +39,9 @@ def cosine(left: FloatArray, right: FloatArray) -> NDArray[np.float32]:
     Returns:
         (...) float32 in [-1, 1] up to rounding; the same when the sides are exchanged.
     """
-    product = np.einsum("...d,...d->...", left, right, dtype=np.float32)
+    product = np.einsum("...d,...d->...", left, right, dtype=np.float32, casting="same_kind")
     norms = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
-    return (product / norms).astype(np.float32)
+    return np.asarray(product / norms, dtype=np.float32)
 
 
 def weighted_l1(weight: FloatArray, bias: float) -> Similarity:
@@ -54,8 +56,8 @@ def weighted_l1(weight: FloatArray, bias: float) -> Similarity:
     """
 
     def similarity(left: FloatArray, right: FloatArray) -> NDArray[np.float32]:
-        total = np.einsum("...d,d->...", np.abs(left - right), weight, dtype=np.float32)
-        return (total + np.float32(bias)).astype(np.float32)
+        total = np.einsum("...d,d->...", np.abs(left - right), weight, dtype=np.float32, casting="same_kind")
+        return np.asarray(total + np.float32(bias), dtype=np.float32)
 
     return similarity
 
@@ -76,4 +78,4 @@ def combine(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if scores.ndim == 0 or scores.shape[-1] == 0:
         raise InputError("expected at least one reference, got none")
-    return scores.mean(axis=-1, dtype=np.float32)
+    return np.asarray(scores.mean(axis=-1, dtype=np.float32))

@@ -1,0 +1,181 @@
+"""From labelled images to a bundle: split by class, look for leaks, train, calibrate, export.
+
+Knows the order of the steps. Each step lives in a module of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from samekind import training
+from samekind.bundle import MANIFEST, Bundle, Provenance
+from samekind.data.labelled import LabelledImages
+from samekind.data.splits import Leak, find_leaks, split_classes
+from samekind.errors import InputError
+from samekind.export import Network, write_bundle
+from samekind.images import Preprocessing
+from samekind.recipes import RECIPES, Budget, Recipe
+from samekind.training import Progress
+from samekind.version import __version__
+
+HELD_OUT = 0.1
+"""Share of the classes that training never sees: they set the threshold."""
+
+NAMED_LEAKS = 5
+
+
+@dataclass(frozen=True)
+class Built:
+    """A new bundle, and what to know of its making.
+
+    Args:
+        bundle: on disk.
+        steps: of the optimiser.
+        seconds: of training.
+        images_per_second: over the whole training.
+        loss: mean over the latest steps.
+    """
+
+    bundle: Bundle
+    steps: int
+    seconds: float
+    images_per_second: float
+    loss: float
+
+
+def choose_recipe(
+    data: LabelledImages,
+    *,
+    encoder: str = "small",
+    loss: str | None = None,
+    size: int | None = None,
+    colour: bool = False,
+) -> Recipe:
+    """The recipe of an encoder, fitted to the data.
+
+    Args:
+        data: to train on.
+        encoder: by name; of RECIPES, or "timm:NAME", which follows the recipe of the residual one.
+        loss: by name, or None for the recipe's own.
+        size: of the input in pixels, or None for the recipe's own.
+        colour: whether colour counts; characters have none.
+    Returns:
+        A recipe: for characters with quarter turns and dark ink; for other images with the ground (the median of
+        their borders) at 0, so that what a warp moves in from outside looks like ground.
+    Raises:
+        InputError: the encoder is unknown, or colour is asked of characters.
+    """
+    if encoder not in RECIPES and not encoder.startswith("timm:"):
+        raise InputError(f"unknown encoder {encoder!r}; expected one of {', '.join(RECIPES)} or timm:NAME")
+    if colour and data.characters:
+        raise InputError(f"{data.name} is drawn in black: leave out --colour")
+    recipe = RECIPES.get(encoder, replace(RECIPES["residual"], encoder=encoder))
+    side = size or recipe.preprocessing.size
+    if colour:
+        preprocessing = Preprocessing.for_photos(side)
+    else:
+        preprocessing = Preprocessing(size=side, invert=data.characters or _light_ground(data))
+    least = int(np.bincount(data.labels).min())
+    return replace(
+        recipe,
+        loss=loss or recipe.loss,
+        preprocessing=preprocessing,
+        turns=data.characters and recipe.turns,
+        images=min(recipe.images, least),
+    )
+
+
+def build_bundle(
+    data: LabelledImages,
+    path: Path,
+    *,
+    recipe: Recipe,
+    budget: Budget,
+    seed: int = 0,
+    resume: bool = False,
+    command: str = "",
+    notify: Callable[[str], None] = lambda line: None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Built:
+    """Train on most classes, set the threshold on the others, write the bundle.
+
+    Args:
+        data: of at least four classes with two images each.
+        path: of the bundle's folder. Beside it, `<name>.checkpoint` keeps the state while training runs.
+        recipe: what to learn with.
+        budget: how long.
+        seed: of the split and the training.
+        resume: go on from the checkpoint of an interrupted training.
+        command: noted in the bundle.
+        notify: called with a line for a person, now and then.
+        report: called after every step.
+    Raises:
+        InputError: too few classes or images, one image is of two classes, or the bundle cannot be written.
+        CollapseError: training goes nowhere.
+        ExportError: the exported graph does not decide as the network does.
+    """
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise InputError(f"{path}: exists and is no bundle; choose another --out")
+    split = split_classes(data, HELD_OUT, rng=np.random.default_rng(seed))
+    _refuse_leaks(find_leaks(split.train, split.held_out), notify)
+    checkpoint = path.with_name(path.name + ".checkpoint")
+    if checkpoint.exists() and not resume:
+        notify(f"{checkpoint} of an interrupted training is there and will be replaced; --resume would go on from it")
+    notify(f"{len(split.train)} images of {len(split.train.classes)} classes; {len(split.held_out.classes)} held out")
+    trained = training.train(
+        split.train.pixels(recipe.preprocessing),
+        split.train.labels,
+        groups=split.train.group_labels,
+        recipe=recipe,
+        budget=budget,
+        seed=seed,
+        checkpoint=checkpoint,
+        resume=resume,
+        report=report,
+    )
+    network = Network(
+        trained.encoder, trained.head, recipe.encoder, trained.head_name, recipe.dim, recipe.preprocessing
+    )
+    provenance = Provenance(
+        version=__version__,
+        command=command,
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        classes=len(split.train.classes),
+        held_out_classes=len(split.held_out.classes),
+        images=len(split.train),
+        loss=recipe.loss,
+        steps=trained.steps,
+        images_seen=trained.images_seen,
+        seconds=round(trained.seconds, 1),
+        device=trained.device,
+        seed=seed,
+    )
+    bundle = write_bundle(path, network, split.held_out, provenance)
+    checkpoint.unlink(missing_ok=True)
+    return Built(bundle, trained.steps, trained.seconds, trained.images_seen / trained.seconds, trained.loss)
+
+
+def _light_ground(data: LabelledImages) -> bool:
+    looked_at = data.take(np.linspace(0, len(data) - 1, min(len(data), 200)).astype(np.int64))
+    pixels = looked_at.pixels(Preprocessing(size=16, invert=False))
+    border = np.concatenate([pixels[..., 0, :], pixels[..., -1, :], pixels[..., 0], pixels[..., -1]], axis=None)
+    return bool(np.median(border) >= 128)
+
+
+def _refuse_leaks(leaks: tuple[Leak, ...], notify: Callable[[str], None]) -> None:
+    """The same file in two classes is an error; images that merely look alike are named."""
+    identical = [leak for leak in leaks if leak.kind == "identical"]
+    if identical:
+        raise InputError(
+            f"the same image is in two classes, {_pairs(identical)}: no threshold can be right for both; remove one"
+        )
+    if leaks:
+        notify(f"look nearly the same though of two classes: {_pairs(list(leaks))}")
+
+
+def _pairs(leaks: list[Leak]) -> str:
+    named = "; ".join(f"{leak.left} and {leak.right}" for leak in leaks[:NAMED_LEAKS])
+    return named + (f"; and {len(leaks) - NAMED_LEAKS} more" if len(leaks) > NAMED_LEAKS else "")

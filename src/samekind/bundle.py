@@ -1,0 +1,266 @@
+"""What lies on disk of a trained model, and nothing else: a folder that says all that a decision needs.
+
+    model.onnx          the graph that decides
+    model.safetensors   the same weights, to train on, and those of a learned head
+    samekind.json       encoder, preprocessing, head, calibration, provenance, digests of the two files
+    README.md           the model card
+
+Knows files. Runs no model. Reads no pickle.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samekind.calibration import Calibration
+from samekind.errors import BundleError, InputError, MissingDataError
+from samekind.images import Preprocessing
+from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
+
+FORMAT = 1
+GRAPH, WEIGHTS, MANIFEST, CARD = "model.onnx", "model.safetensors", "samekind.json", "README.md"
+SHIPPED = Path(__file__).parent / "bundles"
+"""Folder of the bundles that come with the package."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Args:
+        version: of samekind.
+        command: that trained it.
+        data: name of the data set.
+        data_fingerprint: of the data set, held-out classes included.
+        classes: trained on.
+        held_out_classes: kept for the threshold.
+        images: different images trained on.
+        loss: by name.
+        steps: of the optimiser.
+        images_seen: batch size times steps.
+        seconds: of training.
+        device: that it was trained on.
+        seed: of everything random.
+    """
+
+    version: str
+    command: str
+    data: str
+    data_fingerprint: str
+    classes: int
+    held_out_classes: int
+    images: int
+    loss: str
+    steps: int
+    images_seen: int
+    seconds: float
+    device: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of samekind.json.
+
+    Args:
+        format: of the bundle; FORMAT.
+        encoder: by name.
+        dim: embedding size D.
+        head: "euclidean", "cosine" or "weighted-l1".
+        preprocessing: from image to input.
+        calibration: from score to decision, or None: then the model gives scores only.
+        provenance: where it comes from.
+        digests: SHA-256 of the graph and of the weights, by file name.
+    """
+
+    format: int
+    encoder: str
+    dim: int
+    head: str
+    preprocessing: Preprocessing
+    calibration: Calibration | None
+    provenance: Provenance
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are whole.
+
+    Args:
+        path: the folder.
+        manifest: what samekind.json says.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX graph: (B, C, H, W) float32 "image" -> (B, D) float32 "embedding"."""
+        return self.path / GRAPH
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that an embedding depends on; embeddings of two fingerprints must not be compared."""
+        parts = {
+            "graph": self.manifest.digests[GRAPH],
+            "preprocessing": asdict(self.manifest.preprocessing),
+            "head": self.manifest.head,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def similarity(self) -> Similarity:
+        """How this model's embeddings are compared."""
+        name = self.manifest.head
+        if name in SIMILARITIES:
+            return SIMILARITIES[name]
+        from safetensors.numpy import load_file
+
+        try:
+            weights = load_file(self.path / WEIGHTS)
+            weight, bias = weights["head.weight"], weights["head.bias"]
+        except Exception as error:
+            raise BundleError(f"{self.path / WEIGHTS}: no weights of a {name} head ({error}); train again") from None
+        return weighted_l1(weight.astype(np.float32), float(bias))
+
+
+def load_bundle(name: str | os.PathLike[str]) -> Bundle:
+    """Open a bundle and check that it is whole.
+
+    Args:
+        name: of a bundle that comes with the package, or a folder.
+    Raises:
+        MissingDataError: there is no such bundle.
+        BundleError: a file is missing or damaged, or samekind.json has an unknown, missing or wrong key.
+    """
+    path = SHIPPED / name if str(name) in shipped() else Path(name)
+    if not path.is_dir():
+        what = "a file" if path.is_file() else "no such bundle"
+        known = ", ".join(shipped()) or "none"
+        raise MissingDataError(f"{path}: {what}; expected a bundle folder, or the name of a shipped one ({known})")
+    manifest = _read_manifest(path / MANIFEST)
+    for file in (GRAPH, WEIGHTS):
+        try:
+            digest = hashlib.sha256((path / file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"{path / file}: cannot be read ({error.strerror}); the bundle is incomplete") from None
+        if digest != manifest.digests[file]:
+            raise BundleError(f"{path / file}: damaged or exchanged (its digest is not the one in {MANIFEST})")
+    return Bundle(path, manifest)
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the bundles that come with the package."""
+    return tuple(sorted(p.parent.name for p in SHIPPED.glob(f"*/{MANIFEST}")))
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write samekind.json into a folder that `replacing` made."""
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def save_weights(folder: Path, weights: dict[str, NDArray[np.generic]]) -> None:
+    """Write model.safetensors into a folder that `replacing` made."""
+    from safetensors.numpy import save_file
+
+    save_file(weights, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only; a bundle is to be shared
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` that takes its name when all went well, and vanishes when not.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        staged.chmod(0o755)
+        yield staged
+        if path.exists():  # a folder cannot be exchanged in one step: keep the old one until the new one is there
+            old = staged.with_name(staged.name + ".old")
+            path.rename(old)
+            staged.rename(path)
+            shutil.rmtree(old)
+        else:
+            staged.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file; expected a bundle, made by `samekind train`") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({error})") from None
+    if isinstance(content, dict) and content.get("format") != FORMAT:
+        raise BundleError(f"{path}: expected format {FORMAT}, got {content.get('format')!r}; use a fitting samekind")
+    manifest = _from_json(Manifest, content, str(path))
+    if missing := {GRAPH, WEIGHTS} - set(manifest.digests):
+        raise BundleError(f"{path}: no digest of {', '.join(sorted(missing))}")
+    if manifest.head not in (*SIMILARITIES, "weighted-l1"):
+        raise BundleError(f"{path}: unknown head {manifest.head!r}; use a newer samekind")
+    return manifest
+
+
+def _from_json(kind: type[T], value: object, where: str) -> T:
+    """A dataclass from JSON, exactly: no key missing, none unknown, each of its type."""
+    if not isinstance(value, dict):
+        raise BundleError(f"{where}: expected an object, got {type(value).__name__}")
+    assert is_dataclass(kind)
+    expected = {f.name for f in fields(kind)}
+    required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} | expected
+    if unknown := sorted(set(value) - expected):
+        raise BundleError(f"{where}: unknown key {', '.join(map(repr, unknown))}")
+    if missing := sorted(required - set(value)):
+        raise BundleError(f"{where}: missing key {', '.join(map(repr, missing))}")
+    hints = get_type_hints(kind)
+    try:
+        return kind(**{key: _field(hints[key], value[key], f"{where}: {key}") for key in expected})
+    except InputError as error:
+        raise BundleError(f"{where}: {error}") from None
+
+
+def _field(hint: Any, value: object, where: str) -> Any:
+    if isinstance(hint, types.UnionType):  # X | None
+        return None if value is None else _field(get_args(hint)[0], value, where)
+    if is_dataclass(hint):
+        return _from_json(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_field(get_args(hint)[0], item, where) for item in value)
+    if get_origin(hint) is dict and isinstance(value, dict):
+        return {str(key): _field(get_args(hint)[1], item, where) for key, item in value.items()}
+    if hint is float and type(value) in (int, float):
+        return float(value)  # type: ignore[arg-type]
+    if type(value) is not hint:
+        raise BundleError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    return value

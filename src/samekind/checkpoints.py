@@ -1,0 +1,113 @@
+"""The whole state of a training in one file, written atomically, so that it goes on after an interruption.
+
+Knows tensors and generators. Knows nothing of what is trained.
+"""
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from samekind.errors import InputError
+from samekind.recipes import Recipe
+from samekind.sampling import ClassBatches
+
+
+@dataclass(eq=False)
+class State:
+    """All that changes while a network is trained.
+
+    Args:
+        network: with everything that is learned.
+        optimiser: of its parameters.
+        generator: draws the warps.
+        batches: draw the images.
+        identity: of the training, from `fingerprint`.
+        steps: done.
+        seconds: spent.
+        mean_loss: over the latest steps.
+    """
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    batches: ClassBatches
+    identity: str
+    steps: int = 0
+    seconds: float = 0.0
+    mean_loss: float = math.nan
+
+
+def fingerprint(recipe: Recipe, seed: int, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+    """SHA-256 of what a training is of: a checkpoint of another one must not be resumed."""
+    described = hashlib.sha256(json.dumps([asdict(recipe), seed], sort_keys=True).encode())
+    described.update(np.ascontiguousarray(pixels).data)
+    described.update(np.ascontiguousarray(labels).data)
+    return described.hexdigest()
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state to one safetensors file, atomically.
+
+    Raises:
+        InputError: the file cannot be written, or the disk is full; an older checkpoint stays as it was.
+    """
+    tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    for index, slots in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in slots.items() if value is not None}
+    tensors["generator"] = state.generator.get_state()
+    about = {
+        "identity": state.identity,
+        "steps": state.steps,
+        "seconds": state.seconds,
+        "mean_loss": state.mean_loss,
+        "rng": state.batches.rng.bit_generator.state,
+    }
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, staged, metadata={"samekind": json.dumps(about)})
+        os.replace(staged, path)
+    except Exception as error:  # safetensors raises its own, with no base in common with OSError
+        raise InputError(f"{path}: the checkpoint cannot be written ({error}); make room or choose another") from None
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def load(path: Path, state: State) -> None:
+    """Set a new state to the one that `save` wrote.
+
+    Raises:
+        InputError: the file is damaged, or of a training with other data, recipe or seed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads(file.metadata()["samekind"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except Exception as error:
+        raise InputError(f"{path}: not a checkpoint ({error}); delete it to start anew") from None
+    if about["identity"] != state.identity:
+        raise InputError(f"{path}: of a training with other data, settings or seed; delete it to start anew")
+    prefix = "network."
+    network = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    state.network.load_state_dict(network)
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+    state.optimiser.load_state_dict({"state": slots, "param_groups": state.optimiser.state_dict()["param_groups"]})
+    state.generator.set_state(tensors["generator"])
+    state.batches.rng.bit_generator.state = about["rng"]
+    state.steps, state.seconds, state.mean_loss = about["steps"], about["seconds"], about["mean_loss"]

@@ -1,0 +1,351 @@
+"""The command `samekind`: wires everything, and is the only place that does.
+
+With --json one JSON object goes to standard output and nothing else; progress and messages go to standard error.
+Exit codes: 0 done or same, 1 different, 2 wrong use or bad input, 3 cannot tell.
+Each command imports what it needs when it runs, so that `--help` is quick and only `train` and `demo` import torch.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from samekind.errors import InputError, MissingDataError, MissingExtraError, SamekindError
+from samekind.version import __version__
+
+if TYPE_CHECKING:
+    from samekind.building import Built
+    from samekind.data import LabelledImages
+    from samekind.protocols import Evaluation, Model
+    from samekind.training import Progress
+
+DATA_HELP = "omniglot:background, omniglot:evaluation, omniglot:small1, omniglot:small2, glyphs, a folder or a CSV."
+LOSS_HELP = "contrastive, triplet, supcon, cross-entropy or pml:NAME."
+BUNDLE_HELP = "A bundle folder, or the name of a shipped bundle."
+IMPOSTORS_HELP = "koch, verification: any or same-group.  [default: any]"
+DEFAULT_MINUTES = 10.0
+DEMO_MINUTES = 4.0
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Are these two images of the same kind of thing? Train, verify and measure one-shot image verification.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the archives of Omniglot.")]
+OnBadImage = Annotated[Literal["skip", "error"], typer.Option(help="What to do with images that cannot be read.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Are these two images of the same kind of thing?"""
+    if version:
+        typer.echo(f"samekind {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def verify(
+    query: Annotated[str, typer.Argument(help="An image.")],
+    references: Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="One image of a class, or several.")],
+    model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
+    as_json: AsJson = False,
+) -> None:
+    """Decide whether QUERY shows the same kind of thing as the REFERENCEs. Exit code 0: same, 1: different."""
+    from dataclasses import asdict
+
+    from samekind.verifier import Verifier
+
+    decision = Verifier.load(model).verify(query, references)
+    if as_json:
+        typer.echo(json.dumps(asdict(decision)))
+    else:
+        typer.echo(
+            f"{'same' if decision.same else 'different'}: probability of same {decision.probability:.1%}, "
+            f"score {decision.score:.4f}, threshold {decision.threshold:.4f}"
+            + "".join(f" ({reason})" for reason in decision.reasons)
+        )
+    raise typer.Exit(0 if decision.same else 1)
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
+    encoder: Annotated[str, typer.Option(help="small, residual, koch or timm:NAME.")] = "small",
+    loss: Annotated[
+        str | None,
+        typer.Option(help=f"{LOSS_HELP}  [default: the encoder's]"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help=f"Train for so long.  [default: {DEFAULT_MINUTES:g}, without --steps]")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Train for so many steps: can be repeated exactly.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches, warps and split.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted training stopped.")] = False,
+    size: Annotated[int | None, typer.Option(help="Input size in pixels.  [default: the encoder's]")] = None,
+    colour: Annotated[bool, typer.Option("--colour", help="Look at colour, not only at grey.")] = False,
+    on_bad_image: OnBadImage = "skip",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on the classes of DATA and write a bundle that can verify pairs of classes it never saw."""
+    with _needs_extra("train"):
+        from samekind.building import build_bundle, choose_recipe
+        from samekind.recipes import Budget
+    labelled = _load(data, data_dir=data_dir, on_bad_image=on_bad_image)
+    budget = Budget(minutes=DEFAULT_MINUTES if minutes is None and steps is None else minutes, steps=steps)
+    recipe = choose_recipe(labelled, encoder=encoder, loss=loss, size=size, colour=colour)
+    with _progress() as report:
+        built = build_bundle(
+            labelled,
+            out,
+            recipe=recipe,
+            budget=budget,
+            seed=seed,
+            resume=resume,
+            command=_command_line(),
+            notify=_say,
+            report=report,
+        )
+    summary = _summary(built)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        typer.echo(f"{built.bundle.path}: {built.steps} steps in {built.seconds / 60:.1f} min, loss {built.loss:.4f}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[str | None, typer.Argument(metavar="BUNDLE", help=BUNDLE_HELP)] = None,
+    protocol: Annotated[str, typer.Option(help="lake, within-alphabet, one-shot, koch or verification.")] = "lake",
+    data: Annotated[str | None, typer.Option(help=f"{DATA_HELP}  [default: the protocol's own]")] = None,
+    baseline: Annotated[str | None, typer.Option(help="In place of a bundle: hausdorff.")] = None,
+    trials: Annotated[int | None, typer.Option(help="How many trials or pairs.  [default: the protocol's]")] = None,
+    ways: Annotated[int | None, typer.Option(help="one-shot: classes a trial.  [default: 20]")] = None,
+    shots: Annotated[int | None, typer.Option(help="one-shot: references a class.  [default: 1]")] = None,
+    impostors: Annotated[str | None, typer.Option(help=IMPOSTORS_HELP)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of trials and intervals.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Write a page that shows curves and decisions.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a bundle on classes that it never saw, by a named protocol."""
+    from samekind.protocols import PROTOCOLS, run
+
+    if protocol not in PROTOCOLS:
+        raise InputError(f"expected a protocol among {', '.join(PROTOCOLS)}; got {protocol!r}")
+    name, model, trained_on = _model(bundle, baseline)
+    labelled = _load(data or PROTOCOLS[protocol].data, data_dir=data_dir)
+    if labelled.fingerprint == trained_on:
+        _say(f"{labelled.name} is what this model was trained on: these figures say nothing about unseen classes")
+    count = {"pairs" if protocol == "verification" else "trials": trials}
+    evaluation = run(protocol, model, data=labelled, ways=ways, shots=shots, impostors=impostors, seed=seed, **count)
+    if report is not None:
+        from samekind.report import write_report
+
+        write_report(report, [evaluation], bundle=name, threshold=model.threshold)
+        _say(f"{report}: report written")
+    if as_json:
+        typer.echo(json.dumps({"bundle": name, "version": __version__, **evaluation.as_json()}))
+    else:
+        _print_evaluations([evaluation])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the bundle and the report.")] = Path("samekind-demo"),
+    minutes: Annotated[float, typer.Option(help="Of training.")] = DEMO_MINUTES,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a Siamese network for a few minutes, decide on classes it never saw, and write a report page."""
+    with _needs_extra("train"):
+        from samekind.building import build_bundle, choose_recipe
+        from samekind.recipes import Budget
+    from samekind.protocols import PROTOCOLS, run
+    from samekind.report import write_report
+    from samekind.verifier import Verifier
+
+    try:
+        background = _load("omniglot:background", data_dir=data_dir)
+        tests = [(name, _load(PROTOCOLS[name].data, data_dir=data_dir)) for name in ("koch", "lake")]
+    except MissingDataError as error:
+        from samekind.data import glyphs
+
+        _say(f"Omniglot cannot be had ({error}); going on with glyphs, which are drawn by a program")
+        background = glyphs(400, seed=seed)
+        unseen = glyphs(100, seed=seed + 1)
+        tests = [("verification", unseen), ("one-shot", unseen)]
+    recipe = choose_recipe(background, encoder="small", loss="contrastive")
+    with _progress() as progress:
+        built = build_bundle(
+            background,
+            out / "bundle",
+            recipe=recipe,
+            budget=Budget(minutes=minutes),
+            seed=seed,
+            command=_command_line(),
+            notify=_say,
+            report=progress,
+        )
+    verifier = Verifier(built.bundle)
+    evaluations = [run(protocol, verifier.model, data=data, seed=seed) for protocol, data in tests]
+    page = out / "report.html"
+    device = built.bundle.manifest.provenance.device
+    details = {
+        "Trained on": f"{background.name}, {built.seconds / 60:.1f} minutes on {device}",
+        "Loss": recipe.loss,
+        "Encoder": recipe.encoder,
+    }
+    write_report(page, evaluations, bundle=str(built.bundle.path), threshold=verifier.model.threshold, details=details)
+    if as_json:
+        measured = [evaluation.as_json() for evaluation in evaluations]
+        typer.echo(
+            json.dumps({**_summary(built), "evaluations": measured, "report": str(page), "version": __version__})
+        )
+    else:
+        _print_evaluations(evaluations)
+        typer.echo(f"report: {page}")
+
+
+def main() -> None:
+    """Run the command: every wrong use and every error raised on purpose is one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except SamekindError as error:
+        _say(f"samekind: {error}")
+        code = 2
+    except KeyboardInterrupt:
+        _say("samekind: interrupted")
+        code = 130
+    except Exception as error:
+        # Typer's own errors of usage have no public base class, but all of them know how to word themselves
+        wording = getattr(error, "format_message", None)
+        if wording is None:
+            raise
+        _say(f"samekind: {wording()} (see `samekind --help`)")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _load(source: str, *, data_dir: Path | None, on_bad_image: str = "skip") -> "LabelledImages":
+    from samekind.data import load
+
+    loaded = load(source, data_dir=data_dir, on_bad_image=on_bad_image)
+    if loaded.summary:
+        _say(loaded.summary)
+    return loaded.images
+
+
+def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, str | None]":
+    """Name, model and the fingerprint of what it was trained on, of a bundle or of a baseline."""
+    from samekind.baselines import BASELINES
+    from samekind.protocols import Model
+    from samekind.verifier import Verifier
+
+    if (bundle is None) == (baseline is None):
+        raise InputError("expected either a BUNDLE or --baseline, got both or neither")
+    if baseline is not None:
+        if baseline not in BASELINES:
+            raise InputError(f"unknown baseline {baseline!r}; expected one of {', '.join(BASELINES)}")
+        return f"baseline:{baseline}", Model(BASELINES[baseline]), None
+    assert bundle is not None
+    verifier = Verifier.load(bundle)
+    return bundle, verifier.model, verifier.bundle.manifest.provenance.data_fingerprint
+
+
+def _summary(built: "Built") -> dict[str, object]:
+    manifest = built.bundle.manifest
+    return {
+        "bundle": str(built.bundle.path),
+        "fingerprint": built.bundle.fingerprint,
+        "data": manifest.provenance.data,
+        "data_fingerprint": manifest.provenance.data_fingerprint,
+        "steps": built.steps,
+        "seconds": round(built.seconds, 1),
+        "images_per_second": round(built.images_per_second, 1),
+        "loss": built.loss,
+        "threshold": None if manifest.calibration is None else manifest.calibration.threshold,
+    }
+
+
+def _print_evaluations(evaluations: "list[Evaluation]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from samekind.report import BITS, REFERENCES
+
+    table = Table("protocol", "metric", "value", "95 % interval", "trials", "beside it", box=None, pad_edge=False)
+    for evaluation in evaluations:
+        for name, estimate in evaluation.metrics.items():
+            show: Callable[[float], str] = "{:.3f}".format if name in BITS else "{:.2%}".format
+            others = REFERENCES.get((evaluation.protocol, name), ())
+            table.add_row(
+                evaluation.protocol,
+                name,
+                show(estimate.value),
+                f"{show(estimate.low)} to {show(estimate.high)}",
+                str(evaluation.n_trials),
+                ", ".join(f"{other.name} {show(other.value)}" for other in others),
+            )
+    Console().print(table)
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[Progress], None]]":
+    """A bar on standard error: share done, time left, images a second, loss."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("training", total=1.0, note="")
+        printed = 0
+
+        def report(progress: "Progress") -> None:
+            nonlocal printed
+            note = f"step {progress.steps}, loss {progress.loss:.4f}, {progress.images_per_second:,.0f} images/s"
+            bar.update(task, completed=progress.share, note=note)
+            if not console.is_terminal and (tenths := int(progress.share * 10)) > printed:  # a log file gets lines
+                printed = tenths
+                _say(f"{progress.share:.0%}, {note}, {progress.seconds:.0f} s")
+
+        yield report
+
+
+@contextmanager
+def _needs_extra(extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        if isinstance(error, MissingExtraError):
+            raise
+        raise MissingExtraError(f"{error.name} is not installed: pip install 'samekind[{extra}]'") from None
+
+
+def _command_line() -> str:
+    return shlex.join(["samekind", *sys.argv[1:]])
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,240 @@
+"""From a trained network to a bundle, and the check that both decide alike before the bundle gets its name.
+
+Knows torch, ONNX and bundles. Knows nothing of how the network was trained.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from samekind import bundle as bundles
+from samekind.bundle import Bundle, Manifest, Provenance
+from samekind.calibration import calibrate
+from samekind.data.labelled import LabelledImages
+from samekind.errors import ExportError, InputError
+from samekind.images import Preprocessing
+from samekind.trials import Pairs, balanced_pairs
+from samekind.verifier import Verifier
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between a number of the network's embedding and of the graph's."""
+
+OPSET = 20
+CALIBRATION_PAIRS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What is exported.
+
+    Args:
+        encoder: (B, C, H, W) -> (B, D), in evaluation mode on the CPU.
+        head: (..., D), (..., D) -> (...) scores.
+        encoder_name, head_name: by which a bundle calls them.
+        dim: embedding size D.
+        preprocessing: from image to input.
+    """
+
+    encoder: nn.Module
+    head: nn.Module
+    encoder_name: str
+    head_name: str
+    dim: int
+    preprocessing: Preprocessing
+
+
+def write_bundle(path: Path, network: Network, held_out: LabelledImages, provenance: Provenance) -> Bundle:
+    """Calibrate on held-out classes, export, check and write; nothing stays behind where a step fails.
+
+    The weights of kernels and matrices are rounded to half precision first, in the network itself: half the bytes,
+    and network, graph and stored weights are the same numbers.
+
+    Args:
+        path: the bundle's folder; an older bundle there is replaced as the last step.
+        network: trained.
+        held_out: classes that training never saw, each with at least two images.
+        provenance: where the network comes from.
+    Returns:
+        The bundle, read back from disk.
+    Raises:
+        ExportError: the graph does not embed or decide as the network does.
+        InputError: nothing was learned, there are too few held-out images, or the folder cannot be written.
+    """
+    if path.exists() and not (path / bundles.MANIFEST).is_file():
+        raise InputError(f"{path}: exists and is no bundle; choose another --out")
+    round_weights(network.encoder)
+    round_weights(network.head)
+    pixels = held_out.pixels(network.preprocessing)
+    embeddings = embed(network, pixels)
+    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=np.random.default_rng(0))
+    scores = score(network, embeddings, pairs)
+    calibration = calibrate(scores, pairs.same, classes=len(held_out.classes), data=held_out.name)
+    with bundles.replacing(path) as folder:
+        export_graph(network, folder / bundles.GRAPH)
+        tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}
+        tensors |= {f"head.{n}": t for n, t in network.head.state_dict().items()}
+        bundles.save_weights(folder, {name: _stored(tensor) for name, tensor in tensors.items()})
+        manifest = Manifest(
+            format=bundles.FORMAT,
+            encoder=network.encoder_name,
+            dim=network.dim,
+            head=network.head_name,
+            preprocessing=network.preprocessing,
+            calibration=calibration,
+            provenance=provenance,
+            digests={name: bundles.digest(folder / name) for name in (bundles.GRAPH, bundles.WEIGHTS)},
+        )
+        bundles.save_manifest(folder, manifest)
+        (folder / bundles.CARD).write_text(model_card(path.name, manifest), encoding="utf-8")
+        check_parity(Verifier(bundles.load_bundle(folder)), pixels, pairs, embeddings=embeddings, scores=scores)
+    return bundles.load_bundle(path)
+
+
+def round_weights(module: nn.Module) -> None:
+    """Round kernels and matrices to numbers that half precision holds, in place; norms and biases stay as they are."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                rounded = parameter.half()
+                if not rounded.isfinite().all():
+                    raise ExportError("a weight is beyond half precision (65504); train with more weight decay")
+                parameter.copy_(rounded.float())
+
+
+def embed(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(N, C, H, W) uint8 -> (N, D) float32, by the network itself."""
+    rows = []
+    with torch.inference_mode():
+        for at in range(0, len(pixels), 256):
+            inputs = torch.from_numpy(network.preprocessing.normalise(pixels[at : at + 256]))
+            rows.append(network.encoder(inputs).numpy())
+    return np.concatenate(rows)
+
+
+def score(network: Network, embeddings: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
+    """Scores of pairs of embeddings by the network's own head: (P,) float32."""
+    with torch.inference_mode():
+        z = torch.from_numpy(embeddings)
+        blocks = [
+            network.head(z[pairs.left[at : at + 1024]], z[pairs.right[at : at + 1024]]).numpy()
+            for at in range(0, len(pairs), 1024)
+        ]
+    return np.concatenate(blocks)
+
+
+def export_graph(network: Network, path: Path) -> None:
+    """Write the encoder as an ONNX graph whose batch size is free and whose large weights are stored in half."""
+    side, channels = network.preprocessing.size, network.preprocessing.channels
+    example = (torch.zeros(2, channels, side, side),)
+    noise = io.StringIO()  # the exporter prints its progress
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network.encoder,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["embedding"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            optimize=False,  # it would fold batch norms into the rounded weights; a runtime does so when it loads
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("the exporter gave no graph")
+    graph = program.model_proto
+    halve(graph)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store large float32 weights in half precision and cast them back in the graph, in place.
+
+    A runtime folds the casts when it loads the graph, so that this costs no time in a decision.
+    """
+    graph = model.graph
+    for index, tensor in enumerate(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        name = tensor.name
+        values = numpy_helper.to_array(tensor).astype(np.float16)
+        graph.initializer[index].CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
+        graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    graph.ClearField("value_info")  # says nothing that a runtime does not infer, and names this machine's files
+    for node in graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+
+
+def check_parity(
+    verifier: Verifier,
+    pixels: NDArray[np.uint8],
+    pairs: Pairs,
+    *,
+    embeddings: NDArray[np.float32],
+    scores: NDArray[np.float32],
+) -> None:
+    """Compare the graph with the network on held-out images.
+
+    Args:
+        verifier: of the bundle.
+        pixels: (N, C, H, W) uint8.
+        pairs: of those images.
+        embeddings: (N, D) float32, the network's.
+        scores: (P,) float32, the network's.
+    Raises:
+        ExportError: an embedding differs by more than TOLERANCE, or a decision is another one.
+    """
+    found = verifier.embed_pixels(pixels)
+    difference = float(np.abs(found - embeddings).max())
+    if not difference <= TOLERANCE:
+        raise ExportError(f"embeddings of graph and network differ by {difference:.2e}; expected <= {TOLERANCE}")
+    threshold = verifier.model.threshold
+    again = verifier.similarity(found[pairs.left], found[pairs.right])
+    if threshold is not None and (flipped := int(((again >= threshold) != (scores >= threshold)).sum())):
+        raise ExportError(f"graph and network decide {flipped} of {len(scores)} held-out pairs differently")
+
+
+def model_card(name: str, manifest: Manifest) -> str:
+    """The bundle's README: what the model is, what it was trained on and what its threshold is from."""
+    p, c, pre = manifest.provenance, manifest.calibration, manifest.preprocessing
+    colour = "grey" if pre.channels == 1 else "RGB"
+    lines = [
+        f"# {name}",
+        "",
+        "A samekind bundle: decides whether two images show the same kind of thing.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| encoder | {manifest.encoder}, {manifest.dim} numbers an embedding, compared by {manifest.head} |",
+        f"| input | {pre.size} x {pre.size}, {colour}{', inverted' if pre.invert else ''} |",
+        f"| trained on | {p.images} images of {p.classes} classes of {p.data} |",
+        f"| data fingerprint | `{p.data_fingerprint}` |",
+        f"| loss | {p.loss} |",
+        f"| training | {p.steps} steps, {p.images_seen} images seen, {p.seconds / 60:.1f} minutes on {p.device} |",
+        f"| seed | {p.seed} |",
+        f"| version | samekind {p.version} |",
+        f"| command | `{p.command}` |",
+    ]
+    if c is not None:
+        lines.append(
+            f"| threshold | {c.threshold:.4f}, from {c.pairs} pairs of {c.classes} held-out classes of {c.data} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _stored(tensor: torch.Tensor) -> NDArray[np.generic]:
+    array: NDArray[np.generic] = tensor.numpy()
+    return array.astype(np.float16) if tensor.is_floating_point() and tensor.ndim > 1 else np.ascontiguousarray(array)

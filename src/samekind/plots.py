@@ -1,0 +1,183 @@
+"""Three pictures of scored pairs: the DET curve, the ROC curve and the histograms of the scores.
+
+Knows scores and Matplotlib's figure objects (never pyplot, whose figures are global state). Knows nothing of pages,
+images or models.
+"""
+
+import io
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from samekind import metrics
+
+# blue and vermilion of Okabe and Ito's palette: told apart with every kind of colour vision, and in grey print
+GENUINE = "#0072b2"
+IMPOSTOR = "#d55e00"
+INK = "#1c2430"
+MUTED = "#56606e"
+GRID = "#e4e7eb"
+CURVE = "#46566a"
+
+BINS = 60
+TICKS = (0.00001, 0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95)
+STYLE: dict[Any, Any] = {  # Matplotlib's own stubs type the keys differently from release to release
+    "svg.fonttype": "none",  # text stays text: small, sharp, in the fonts of the reader's machine
+    "svg.hashsalt": "samekind",  # the same figure gives the same bytes
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Segoe UI", "Helvetica Neue", "Roboto", "DejaVu Sans"],
+    "font.size": 11.0,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.color": GRID,
+    "legend.fontsize": 10.0,
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+}
+
+
+@matplotlib.rc_context(STYLE)
+def det(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None) -> Figure:
+    """The trade between the two errors on normal-deviate axes, on which normally distributed scores give a line.
+
+    Args:
+        scores: (P,) floating point; larger is more alike.
+        same: (P,) bool, true for genuine pairs; both kinds occur.
+        threshold: the operating point to mark, or None for none.
+    Returns:
+        A figure. A rate of 0 or 1, which has no place on these axes, is drawn at half of one error from it.
+    Source: Martin, Doddington, Kamm, Ordowski, Przybocki 1997, "The DET curve in assessment of detection task
+        performance".
+    """
+    curve, equal = metrics.error_curve(scores, same), metrics.eer(scores, same)
+    least = min(0.25, 0.5 / max(np.count_nonzero(same), np.count_nonzero(~same)))  # less than any rate but 0
+
+    def place(rate: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        return np.asarray(ndtri(np.clip(rate, least, 1 - least)), dtype=np.float64)
+
+    figure, axes = _frame("False match rate", "False non-match rate (misses)")
+    axes.plot(place(curve.fmr), place(curve.fnmr), color=CURVE, linewidth=2)
+    _mark(axes, float(place(equal)), float(place(equal)), label=f"equal error {_percent(equal)}", marker="o")
+    if threshold is not None:
+        fmr, fnmr = _rates(scores, same, threshold)
+        label = f"threshold ({_percent(fmr)}, {_percent(fnmr)})"
+        _mark(axes, float(place(fmr)), float(place(fnmr)), label=label, marker="D")
+    view = (float(ndtri(least)), float(ndtri(0.6 if equal <= 0.5 else 1 - least)))
+    ticks = [tick for tick in TICKS if 1.5 * least <= tick and float(ndtri(tick)) <= view[1]]  # none in the corner
+    axes.set(xlim=view, ylim=view)
+    axes.set_xticks(ndtri(ticks), [_tick(tick) for tick in ticks])
+    axes.set_yticks(ndtri(ticks), [_tick(tick) for tick in ticks])
+    _legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def roc(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None) -> Figure:
+    """The share of genuine pairs that is accepted, over the false match rate on a logarithmic axis.
+
+    Args:
+        scores: (P,) floating point; larger is more alike.
+        same: (P,) bool, true for genuine pairs; both kinds occur.
+        threshold: the operating point to mark, or None for none.
+    Returns:
+        A figure. A false match rate of 0 is drawn at half of one false match.
+    """
+    curve = metrics.error_curve(scores, same)
+    least = 0.5 / np.count_nonzero(~same)  # less than any rate but 0
+    figure, axes = _frame("False match rate (logarithmic)", "True match rate")
+    axes.plot(np.maximum(curve.fmr, least), 1 - curve.fnmr, color=CURVE, linewidth=2)
+    chance = np.geomspace(least, 1, 100)
+    axes.plot(chance, chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+    if threshold is not None:
+        fmr, fnmr = _rates(scores, same, threshold)
+        label = f"threshold ({_percent(fmr)}, {_percent(1 - fnmr)})"
+        _mark(axes, max(fmr, least), 1 - fnmr, label=label, marker="D")
+    axes.set(xscale="log", xlim=(least, 1), ylim=(0, 1))
+    axes.xaxis.set_major_formatter(_tick)
+    axes.yaxis.set_major_formatter(_tick)
+    _legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def histogram(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None) -> Figure:
+    """How the scores of genuine and of impostor pairs are spread, each as a share of its own kind.
+
+    Args:
+        scores: (P,) floating point; larger is more alike.
+        same: (P,) bool, true for genuine pairs; both kinds occur.
+        threshold: where the line between "different" and "same" is drawn, or None for no line.
+    Returns:
+        A figure.
+    """
+    figure, axes = _frame("Score (larger is more alike)", "Share of pairs")
+    edges = np.histogram_bin_edges(scores, BINS)
+    for kind, colour, name in ((~same, IMPOSTOR, "impostor"), (same, GENUINE, "genuine")):
+        counts = np.histogram(scores[kind], edges)[0]
+        share = counts / counts.sum()
+        axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
+        axes.stairs(share, edges, color=colour, linewidth=1.5, label=name)
+    if threshold is not None:
+        axes.axvline(
+            threshold,
+            color=INK,
+            linewidth=1.4,
+            linestyle=(0, (5, 3)),
+            label=f"threshold {threshold:.3g}".replace("-", "\N{MINUS SIGN}"),
+        )
+    axes.yaxis.set_major_formatter(_tick)
+    axes.set_ylim(bottom=0)
+    _legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def svg(figure: Figure) -> str:
+    """The figure as an SVG document; the same figure gives the same text."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def _frame(across: str, up: str) -> tuple[Figure, Axes]:
+    # about as many points wide as a phone is pixels, so that text keeps its size there
+    figure = Figure(figsize=(4.4, 3.9), layout="constrained")
+    axes = figure.add_subplot(xlabel=across, ylabel=up)
+    axes.tick_params(which="both", length=0, pad=6)
+    return figure, axes
+
+
+def _mark(axes: Axes, x: float, y: float, *, label: str, marker: str) -> None:
+    # a ring around a diamond: where both fall on one point, both are seen
+    size, face = (12, "none") if marker == "o" else (6, INK)
+    axes.plot([x], [y], marker, ms=size, color=INK, mfc=face, mew=1.6, clip_on=False, zorder=5, label=label)
+
+
+def _legend(figure: Figure) -> None:
+    """In one line above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=1.4, handletextpad=0.5, borderpad=0)
+
+
+def _tick(rate: float, _: float = 0) -> str:
+    return f"{100 * rate:g} %"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2f} %"
+
+
+def _rates(scores: NDArray[np.floating], same: NDArray[np.bool_], threshold: float) -> tuple[float, float]:
+    """FMR and FNMR at the threshold; in double precision, as `metrics` compares."""
+    matches = scores.astype(np.float64) >= threshold
+    return float(np.mean(matches[~same])), float(np.mean(~matches[same]))

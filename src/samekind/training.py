@@ -1,0 +1,257 @@
+"""Training: one plain loop from labelled pixels to an encoder.
+
+Knows networks, losses, batches and checkpoints. Knows nothing of files of images, thresholds or bundles.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from samekind import checkpoints
+from samekind.encoders import build_encoder
+from samekind.errors import CollapseError, InputError
+from samekind.losses import LOSSES, library_loss, masks
+from samekind.recipes import Budget, Recipe
+from samekind.sampling import ClassBatches
+from samekind.siamese import build_head
+
+CHECKPOINT_SECONDS = 30.0
+WATCH_STEPS = 200
+COLLAPSED = 1e-3  # spread of the embeddings of a batch, over their size
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training says of itself.
+
+    Args:
+        steps: done.
+        share: of the budget that is spent, in [0, 1].
+        loss: mean over the latest steps.
+        images_per_second: since this process began to train.
+        seconds: of training, those before a resumption included.
+    """
+
+    steps: int
+    share: float
+    loss: float
+    images_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out.
+
+    Args:
+        encoder: in evaluation mode, on the CPU, float32.
+        head: the same; without parameters unless it was learned.
+        head_name: of the head, as `samekind.similarity` knows it.
+        recipe: that was followed.
+        steps, seconds, images_seen: that it took.
+        loss: mean over the latest steps.
+        device: that it was trained on.
+    """
+
+    encoder: nn.Module
+    head: nn.Module
+    head_name: str
+    recipe: Recipe
+    steps: int
+    seconds: float
+    images_seen: int
+    loss: float
+    device: str
+
+
+def train(
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    groups: NDArray[np.int64],
+    recipe: Recipe,
+    budget: Budget,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    device: str | None = None,
+) -> Trained:
+    """Train an encoder.
+
+    Args:
+        pixels: (N, C, H, W) uint8, from `Preprocessing.pixels`.
+        labels: (N,) int64, class of each image.
+        groups: (N,) int64, group of each image; all equal where there are none.
+        recipe: what to learn with.
+        budget: how long.
+        seed: of weights, batches and warps. The same seed, steps, machine and number of threads give the same weights.
+        checkpoint: file to save the state to every half a minute, atomically; None saves none.
+        resume: go on from the checkpoint, to the same result as if training had never stopped.
+        report: called after every step.
+        device: "cpu", "cuda", ...; None takes CUDA where there is one.
+    Returns:
+        The trained network.
+    Raises:
+        InputError: an argument is out of range, or the checkpoint is of another training.
+        CollapseError: training goes nowhere.
+    """
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.manual_seed(seed)
+    identity = checkpoints.fingerprint(recipe, seed, pixels, labels)
+    if recipe.turns:  # turned by t quarters, image i is image i + t * N of a data set four times as large
+        labels = np.concatenate([labels + t * (labels.max() + 1) for t in range(4)])
+        groups = np.concatenate([groups + t * (groups.max() + 1) for t in range(4)])
+    batches = ClassBatches(
+        labels,
+        groups,
+        classes=recipe.classes,
+        images=recipe.images,
+        within=recipe.within,
+        groups_at_once=recipe.groups_at_once,
+        rng=np.random.default_rng(seed),
+    )
+    encoder = build_encoder(recipe.encoder, recipe.preprocessing.size, recipe.preprocessing.channels, recipe.dim)
+    objective, head, head_name = build_objective(recipe.loss, recipe.dim)
+    network = nn.ModuleDict({"encoder": encoder, "head": head}).to(place, memory_format=torch.channels_last)
+    optimiser = build_optimiser(recipe, network)
+    state = checkpoints.State(network, optimiser, torch.Generator().manual_seed(seed), batches, identity)
+    if resume and checkpoint is not None and checkpoint.exists():
+        checkpoints.load(checkpoint, state)
+
+    label_of, images, batch_size = torch.from_numpy(labels), len(pixels), batches.classes * batches.images
+    bf16 = runs_bf16(place)
+    resumed_at, before = state.steps, state.seconds
+    started = saved = time.monotonic()
+    network.train()
+    while (share := budget.progress(state.steps, state.seconds)) < 1:
+        set_rates(optimiser, recipe, share, passes=state.steps * batch_size / len(labels))
+        drawn = batches.draw()
+        turned = torch.from_numpy(drawn // images) if recipe.turns else None
+        x = torch.from_numpy(recipe.preprocessing.normalise(pixels[drawn % images])).to(place)
+        x = recipe.warp(x, generator=state.generator, quarter_turns=turned)
+        with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
+            z = encoder(x.contiguous(memory_format=torch.channels_last))
+        loss = objective(z.float(), label_of[drawn].to(place))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+        now = time.monotonic()
+        state.steps += 1
+        state.seconds = before + now - started
+        watch(state, loss.detach(), z.detach())
+        rate = (state.steps - resumed_at) * batch_size / (now - started)
+        report(Progress(state.steps, budget.progress(state.steps, state.seconds), state.mean_loss, rate, state.seconds))
+        if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
+            checkpoints.save(checkpoint, state)
+            saved = time.monotonic()
+    network.eval().to("cpu", memory_format=torch.contiguous_format)
+    return Trained(
+        encoder=encoder,
+        head=head,
+        head_name=head_name,
+        recipe=recipe,
+        steps=state.steps,
+        seconds=state.seconds,
+        images_seen=state.steps * batch_size,
+        loss=state.mean_loss,
+        device=torch.cuda.get_device_name(place) if place.type == "cuda" else f"{torch.get_num_threads()} CPU cores",
+    )
+
+
+def build_objective(name: str, dim: int) -> tuple[Callable[[Tensor, Tensor], Tensor], nn.Module, str]:
+    """From embeddings (B, D) and labels (B,) to a loss, with the head whose scores it works on.
+
+    Args:
+        name: one of LOSSES, or "pml:" and the name of a loss of pytorch-metric-learning.
+        dim: embedding size D.
+    Returns:
+        The objective, the head and the name of the head.
+    Raises:
+        InputError: the name is unknown.
+        MissingExtraError: pytorch-metric-learning is asked for and not installed.
+    """
+    if name.startswith("pml:"):
+        return library_loss(name.removeprefix("pml:")), build_head("cosine", dim), "cosine"
+    if name not in LOSSES:
+        raise InputError(f"unknown loss {name!r}; expected one of {', '.join(LOSSES)} or pml:NAME")
+    loss, head_name = LOSSES[name]
+    head = build_head(head_name, dim)
+
+    def objective(z: Tensor, labels: Tensor) -> Tensor:
+        return loss(head(z[:, None], z[None]), *masks(labels))
+
+    return objective, head, head_name
+
+
+def build_optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser; vectors (biases, norms) are not decayed. Raises InputError for an unknown name."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    if recipe.optimiser == "koch":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.5)
+    raise InputError(f"unknown optimiser {recipe.optimiser!r}; expected adamw or koch")
+
+
+def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, share: float, *, passes: float) -> None:
+    """Set learning rate and momentum for the next step.
+
+    Args:
+        optimiser: of the recipe.
+        recipe: whose schedule it is.
+        share: of the budget that is spent, in [0, 1].
+        passes: over the data that were made.
+    """
+    for group in optimiser.param_groups:
+        if recipe.optimiser == "koch":
+            group["lr"] = recipe.learning_rate * 0.99 ** math.floor(passes)
+            group["momentum"] = 0.5 + 0.4 * share
+        else:
+            rise = min(1.0, share / recipe.warm_up) if recipe.warm_up else 1.0
+            group["lr"] = recipe.learning_rate * rise * (1 + math.cos(math.pi * share)) / 2
+
+
+def runs_bf16(place: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively, so that it is faster than float32 and not only smaller."""
+    if place.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if place.type == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return False
+
+
+def watch(state: checkpoints.State, loss: Tensor, embeddings: Tensor) -> None:
+    """Keep the mean loss, and stop a training that goes nowhere.
+
+    Args:
+        state: of the training; its mean loss is brought up to date.
+        loss: () of the latest step.
+        embeddings: (B, D) of the latest batch.
+    Raises:
+        CollapseError: the loss is not finite, or all embeddings are equal.
+    """
+    value = float(loss)
+    if not math.isfinite(value):
+        raise CollapseError(
+            f"the loss is {value} after {state.steps} steps; lower the learning rate, or look for damaged images"
+        )
+    state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
+    if state.steps % WATCH_STEPS == 0:
+        spread, size = float(embeddings.float().std(dim=0).mean()), float(embeddings.float().abs().mean())
+        if spread <= COLLAPSED * size:
+            raise CollapseError(
+                f"all embeddings are equal after {state.steps} steps (loss {state.mean_loss:.4f}); lower the learning "
+                "rate, draw more classes a batch, or take the loss supcon"
+            )
