@@ -3,6 +3,7 @@
 Knows the order of the steps. Each step lives in a module of its own.
 """
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from samekind import training
 from samekind.bundle import MANIFEST, Bundle, Provenance
 from samekind.data.labelled import LabelledImages
-from samekind.data.splits import Leak, find_leaks, split_classes
+from samekind.data.splits import find_leaks, split_classes
 from samekind.errors import InputError
 from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
@@ -21,9 +22,10 @@ from samekind.training import Progress
 from samekind.version import __version__
 
 HELD_OUT = 0.1
-"""Share of the classes that training never sees: they set the threshold."""
+"""Share of the classes that training never sees, two at least: they set the threshold."""
 
-NAMED_LEAKS = 5
+NAMED = 5
+"""How many pairs of images a message names before it says how many more there are."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def choose_recipe(
     if colour and data.characters:
         raise InputError(f"{data.name} is drawn in black: leave out --colour")
     recipe = RECIPES.get(encoder, replace(RECIPES["residual"], encoder=encoder))
-    side = size or recipe.preprocessing.size
+    side = recipe.preprocessing.size if size is None else size
     if colour:
         preprocessing = Preprocessing.for_photos(side)
     else:
@@ -80,7 +82,7 @@ def choose_recipe(
     least = int(np.bincount(data.labels).min())
     return replace(
         recipe,
-        loss=loss or recipe.loss,
+        loss=recipe.loss if loss is None else loss,
         preprocessing=preprocessing,
         turns=data.characters and recipe.turns,
         images=min(recipe.images, least),
@@ -95,6 +97,7 @@ def build_bundle(
     budget: Budget,
     seed: int = 0,
     resume: bool = False,
+    checkpoint_seconds: float = 30.0,
     command: str = "",
     notify: Callable[[str], None] = lambda line: None,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -107,22 +110,35 @@ def build_bundle(
         recipe: what to learn with.
         budget: how long.
         seed: of the split and the training.
-        resume: go on from the checkpoint of an interrupted training.
+        resume: go on from the checkpoint of an interrupted training; where there is none, training begins.
+        checkpoint_seconds: between two checkpoints.
         command: noted in the bundle.
         notify: called with a line for a person, now and then.
         report: called after every step.
     Raises:
-        InputError: too few classes or images, one image is of two classes, or the bundle cannot be written.
+        InputError: an unknown loss, too few classes or images, one image is of two classes, or the bundle cannot be
+            written: found out before training, unless the disk fills up meanwhile.
         CollapseError: training goes nowhere.
         ExportError: the exported graph does not decide as the network does.
     """
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise InputError(f"{path}: exists and is no bundle; choose another --out")
-    split = split_classes(data, HELD_OUT, rng=np.random.default_rng(seed))
-    _refuse_leaks(find_leaks(split.train, split.held_out), notify)
+    _refuse_place(path)
+    training.build_objective(recipe.loss, recipe.dim)  # only to refuse an unknown one before all images are read
+    # the name of a folder may hold bytes that are no text, and a bundle's manifest is text
+    data = replace(data, name=data.name.encode(errors="backslashreplace").decode())
+    _refuse_shared(data)
+    if (count := len(data.classes)) < 4:
+        raise InputError(
+            f"{data.name}: expected at least four classes, two to learn from and two for the threshold; got {count}"
+        )
+    split = split_classes(data, max(HELD_OUT, 2 / count), rng=np.random.default_rng(seed))
+    if leaks := find_leaks(split.train, split.held_out):
+        alike = _name_pairs([(leak.left, leak.right) for leak in leaks])
+        notify(f"look nearly the same though of two classes: {alike}")
     checkpoint = path.with_name(path.name + ".checkpoint")
     if checkpoint.exists() and not resume:
         notify(f"{checkpoint} of an interrupted training is there and will be replaced; --resume would go on from it")
+    if resume and not checkpoint.exists():
+        notify(f"{checkpoint}: no such file to resume from; training begins anew")
     notify(f"{len(split.train)} images of {len(split.train.classes)} classes; {len(split.held_out.classes)} held out")
     trained = training.train(
         split.train.pixels(recipe.preprocessing),
@@ -133,6 +149,7 @@ def build_bundle(
         seed=seed,
         checkpoint=checkpoint,
         resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
         report=report,
     )
     network = Network(
@@ -165,17 +182,35 @@ def _light_ground(data: LabelledImages) -> bool:
     return bool(np.median(border) >= 128)
 
 
-def _refuse_leaks(leaks: tuple[Leak, ...], notify: Callable[[str], None]) -> None:
-    """The same file in two classes is an error; images that merely look alike are named."""
-    identical = [leak for leak in leaks if leak.kind == "identical"]
-    if identical:
-        raise InputError(
-            f"the same image is in two classes, {_pairs(identical)}: no threshold can be right for both; remove one"
-        )
-    if leaks:
-        notify(f"look nearly the same though of two classes: {_pairs(list(leaks))}")
+def _refuse_place(path: Path) -> None:
+    """Find out before a training, not after it, that its bundle cannot be written."""
+    try:
+        if path.is_symlink():
+            raise InputError(f"{path}: a link; choose the folder behind it, or another --out")
+        if path.exists() and not (path / MANIFEST).is_file():
+            raise InputError(f"{path}: exists and is no bundle; choose another --out")
+        str(path).encode()  # the model card names it
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.checkpoint.", dir=there):
+            pass
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: a name that is no text; choose another --out") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
 
 
-def _pairs(leaks: list[Leak]) -> str:
-    named = "; ".join(f"{leak.left} and {leak.right}" for leak in leaks[:NAMED_LEAKS])
-    return named + (f"; and {len(leaks) - NAMED_LEAKS} more" if len(leaks) > NAMED_LEAKS else "")
+def _refuse_shared(data: LabelledImages) -> None:
+    """The same file in two classes, wherever these go: no threshold could be right for both."""
+    first: dict[str, int] = {}
+    shared = []
+    for index, digest in enumerate(data.digests):
+        before = first.setdefault(digest, index)
+        if data.labels[before] != data.labels[index]:
+            shared.append((data.names[before], data.names[index]))
+    if shared:
+        raise InputError(f"{data.name}: the same image is in two classes, {_name_pairs(shared)}; remove one")
+
+
+def _name_pairs(pairs: list[tuple[str, str]]) -> str:
+    named = "; ".join(f"{left} and {right}" for left, right in pairs[:NAMED])
+    return named + (f"; and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")

@@ -10,13 +10,14 @@ Knows files. Runs no model. Reads no pickle.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.calibration import Calibration
-from samekind.errors import BundleError, InputError, MissingDataError
+from samekind.errors import BundleError, InputError, MissingDataError, SamekindError
 from samekind.images import Preprocessing
 from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
 
@@ -135,6 +136,11 @@ class Bundle:
             weight, bias = weights["head.weight"], weights["head.bias"]
         except Exception as error:
             raise BundleError(f"{self.path / WEIGHTS}: no weights of a {name} head ({error}); train again") from None
+        if weight.shape != (self.manifest.dim,) or bias.shape != ():
+            raise BundleError(
+                f"{self.path / WEIGHTS}: expected a {name} head of ({self.manifest.dim},) weights and a bias, "
+                f"got {weight.shape} and {bias.shape}"
+            )
         return weighted_l1(weight.astype(np.float32), float(bias))
 
 
@@ -155,10 +161,10 @@ def load_bundle(name: str | os.PathLike[str]) -> Bundle:
     manifest = _read_manifest(path / MANIFEST)
     for file in (GRAPH, WEIGHTS):
         try:
-            digest = hashlib.sha256((path / file).read_bytes()).hexdigest()
+            found = digest(path / file)
         except OSError as error:
             raise BundleError(f"{path / file}: cannot be read ({error.strerror}); the bundle is incomplete") from None
-        if digest != manifest.digests[file]:
+        if found != manifest.digests[file]:
             raise BundleError(f"{path / file}: damaged or exchanged (its digest is not the one in {MANIFEST})")
     return Bundle(path, manifest)
 
@@ -176,10 +182,9 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 
 def save_weights(folder: Path, weights: dict[str, NDArray[np.generic]]) -> None:
     """Write model.safetensors into a folder that `replacing` made."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file(weights, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only; a bundle is to be shared
+    (folder / WEIGHTS).write_bytes(save(weights))  # its own writer hides the file from others, and its errors from us
 
 
 def digest(path: Path) -> str:
@@ -205,10 +210,16 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.exists():  # a folder cannot be exchanged in one step: keep the old one until the new one is there
             old = staged.with_name(staged.name + ".old")
             path.rename(old)
-            staged.rename(path)
-            shutil.rmtree(old)
+            try:
+                staged.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
         else:
             staged.rename(path)
+    except SamekindError:  # one of them is an OSError too, and says more
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
@@ -238,10 +249,9 @@ def _from_json(kind: type[T], value: object, where: str) -> T:
         raise BundleError(f"{where}: expected an object, got {type(value).__name__}")
     assert is_dataclass(kind)
     expected = {f.name for f in fields(kind)}
-    required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} | expected
     if unknown := sorted(set(value) - expected):
         raise BundleError(f"{where}: unknown key {', '.join(map(repr, unknown))}")
-    if missing := sorted(required - set(value)):
+    if missing := sorted(expected - set(value)):
         raise BundleError(f"{where}: missing key {', '.join(map(repr, missing))}")
     hints = get_type_hints(kind)
     try:
@@ -259,8 +269,8 @@ def _field(hint: Any, value: object, where: str) -> Any:
         return tuple(_field(get_args(hint)[0], item, where) for item in value)
     if get_origin(hint) is dict and isinstance(value, dict):
         return {str(key): _field(get_args(hint)[1], item, where) for key, item in value.items()}
-    if hint is float and type(value) in (int, float):
+    if hint is float and type(value) in (int, float) and math.isfinite(value):  # type: ignore[arg-type]
         return float(value)  # type: ignore[arg-type]
-    if type(value) is not hint:
+    if type(value) is not hint or hint is float:
         raise BundleError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
     return value

@@ -3,6 +3,7 @@
 Knows tensors and generators. Knows nothing of what is trained.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -15,12 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from samekind.errors import InputError
 from samekind.recipes import Recipe
 from samekind.sampling import ClassBatches
+from samekind.version import __version__
 
 
 @dataclass(eq=False)
@@ -36,6 +38,7 @@ class State:
         steps: done.
         seconds: spent.
         mean_loss: over the latest steps.
+        stuck: how many looks in a row found it where a constant network has it.
     """
 
     network: nn.Module
@@ -46,13 +49,16 @@ class State:
     steps: int = 0
     seconds: float = 0.0
     mean_loss: float = math.nan
+    stuck: int = 0
 
 
-def fingerprint(recipe: Recipe, seed: int, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+def fingerprint(
+    recipe: Recipe, seed: int, *, pixels: NDArray[np.uint8], labels: NDArray[np.int64], groups: NDArray[np.int64]
+) -> str:
     """SHA-256 of what a training is of: a checkpoint of another one must not be resumed."""
-    described = hashlib.sha256(json.dumps([asdict(recipe), seed], sort_keys=True).encode())
-    described.update(np.ascontiguousarray(pixels).data)
-    described.update(np.ascontiguousarray(labels).data)
+    described = hashlib.sha256(json.dumps([__version__, asdict(recipe), seed], sort_keys=True).encode())
+    for array in (pixels, labels, groups):
+        described.update(np.ascontiguousarray(array).data)
     return described.hexdigest()
 
 
@@ -71,43 +77,52 @@ def save(path: Path, state: State) -> None:
         "steps": state.steps,
         "seconds": state.seconds,
         "mean_loss": state.mean_loss,
+        "stuck": state.stuck,
         "rng": state.batches.rng.bit_generator.state,
     }
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, staged, metadata={"samekind": json.dumps(about)})
+        staged.write_bytes(serialise(contiguous, metadata={"samekind": json.dumps(about)}))
         os.replace(staged, path)
-    except Exception as error:  # safetensors raises its own, with no base in common with OSError
-        raise InputError(f"{path}: the checkpoint cannot be written ({error}); make room or choose another") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: the checkpoint cannot be written ({reason}); make room or choose another") from None
     finally:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written there is nothing to remove
+            staged.unlink(missing_ok=True)
 
 
 def load(path: Path, state: State) -> None:
     """Set a new state to the one that `save` wrote.
 
     Raises:
-        InputError: the file is damaged, or of a training with other data, recipe or seed.
+        InputError: the file is damaged, or of a training with other data, recipe, seed or version of samekind.
     """
     try:
         with safe_open(path, framework="pt") as file:
             about: dict[str, Any] = json.loads(file.metadata()["samekind"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        identity = about["identity"]
     except Exception as error:
         raise InputError(f"{path}: not a checkpoint ({error}); delete it to start anew") from None
-    if about["identity"] != state.identity:
-        raise InputError(f"{path}: of a training with other data, settings or seed; delete it to start anew")
+    if identity != state.identity:
+        raise InputError(f"{path}: of a training with other data, settings, seed or version; delete it to start anew")
     prefix = "network."
     network = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     state.network.load_state_dict(network)
+    parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):
             _, index, slot = name.split(".")
-            slots.setdefault(int(index), {})[slot] = tensor
+            like = parameters[int(index)]
+            # a fused optimiser walks memory in order: its numbers must lie as the parameter's do
+            laid_out = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            slots.setdefault(int(index), {})[slot] = laid_out
     state.optimiser.load_state_dict({"state": slots, "param_groups": state.optimiser.state_dict()["param_groups"]})
     state.generator.set_state(tensors["generator"])
     state.batches.rng.bit_generator.state = about["rng"]
-    state.steps, state.seconds, state.mean_loss = about["steps"], about["seconds"], about["mean_loss"]
+    state.steps, state.seconds = about["steps"], about["seconds"]
+    state.mean_loss, state.stuck = about["mean_loss"], about["stuck"]

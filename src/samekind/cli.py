@@ -5,11 +5,13 @@ Exit codes: 0 done or same, 1 different, 2 wrong use or bad input, 3 cannot tell
 Each command imports what it needs when it runs, so that `--help` is quick and only `train` and `demo` import torch.
 """
 
+import io
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,7 +35,6 @@ DEMO_MINUTES = 4.0
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Are these two images of the same kind of thing? Train, verify and measure one-shot image verification.",
@@ -45,17 +46,23 @@ OnBadImage = Annotated[Literal["skip", "error"], typer.Option(help="What to do w
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     """Are these two images of the same kind of thing?"""
     if version:
         typer.echo(f"samekind {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        _say(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
 def verify(
-    query: Annotated[str, typer.Argument(help="An image.")],
-    references: Annotated[list[str], typer.Argument(metavar="REFERENCE...", help="One image of a class, or several.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="An image.")],
+    references: Annotated[list[str], typer.Argument(metavar="REFERENCE", help="One image of a class, or several.")],
     model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
     as_json: AsJson = False,
 ) -> None:
@@ -101,8 +108,8 @@ def train(
     with _needs_extra("train"):
         from samekind.building import build_bundle, choose_recipe
         from samekind.recipes import Budget
-    labelled = _load(data, data_dir=data_dir, on_bad_image=on_bad_image)
     budget = Budget(minutes=DEFAULT_MINUTES if minutes is None and steps is None else minutes, steps=steps)
+    labelled = _load(data, data_dir=data_dir, on_bad_image=on_bad_image)
     recipe = choose_recipe(labelled, encoder=encoder, loss=loss, size=size, colour=colour)
     with _progress() as report:
         built = build_bundle(
@@ -144,7 +151,7 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise InputError(f"expected a protocol among {', '.join(PROTOCOLS)}; got {protocol!r}")
     name, model, trained_on = _model(bundle, baseline)
-    labelled = _load(data or PROTOCOLS[protocol].data, data_dir=data_dir)
+    labelled = _load(PROTOCOLS[protocol].data if data is None else data, data_dir=data_dir)
     if labelled.fingerprint == trained_on:
         _say(f"{labelled.name} is what this model was trained on: these figures say nothing about unseen classes")
     count = {"pairs" if protocol == "verification" else "trials": trials}
@@ -176,10 +183,13 @@ def demo(
     from samekind.report import write_report
     from samekind.verifier import Verifier
 
+    budget = Budget(minutes=minutes)
     try:
         background = _load("omniglot:background", data_dir=data_dir)
         tests = [(name, _load(PROTOCOLS[name].data, data_dir=data_dir)) for name in ("koch", "lake")]
     except MissingDataError as error:
+        if data_dir is not None:  # it was said where to look
+            raise
         from samekind.data import glyphs
 
         _say(f"Omniglot cannot be had ({error}); going on with glyphs, which are drawn by a program")
@@ -192,7 +202,7 @@ def demo(
             background,
             out / "bundle",
             recipe=recipe,
-            budget=Budget(minutes=minutes),
+            budget=budget,
             seed=seed,
             command=_command_line(),
             notify=_say,
@@ -220,21 +230,24 @@ def demo(
 
 def main() -> None:
     """Run the command: every wrong use and every error raised on purpose is one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may hold bytes that are no text
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="samekind", standalone_mode=False)
     except SamekindError as error:
-        _say(f"samekind: {error}")
-        code = 2
-    except KeyboardInterrupt:
-        _say("samekind: interrupted")
-        code = 130
+        code = _complain(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("interrupted", code=130)
+    except OSError as error:  # what no other place foresaw, such as a full disk behind standard output
+        if error.filename is None:
+            _discard_output()
+        code = _complain(f"{error.filename or 'the output'}: {error.strerror or error}")
     except Exception as error:
         # Typer's own errors of usage have no public base class, but all of them know how to word themselves
         wording = getattr(error, "format_message", None)
         if wording is None:
             raise
-        _say(f"samekind: {wording()} (see `samekind --help`)")
-        code = 2
+        code = _complain(f"{wording()} (see `samekind --help`)")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -249,16 +262,17 @@ def _load(source: str, *, data_dir: Path | None, on_bad_image: str = "skip") -> 
 
 def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, str | None]":
     """Name, model and the fingerprint of what it was trained on, of a bundle or of a baseline."""
-    from samekind.baselines import BASELINES
-    from samekind.protocols import Model
-    from samekind.verifier import Verifier
-
     if (bundle is None) == (baseline is None):
         raise InputError("expected either a BUNDLE or --baseline, got both or neither")
     if baseline is not None:
+        from samekind.baselines import BASELINES
+        from samekind.protocols import Model
+
         if baseline not in BASELINES:
             raise InputError(f"unknown baseline {baseline!r}; expected one of {', '.join(BASELINES)}")
         return f"baseline:{baseline}", Model(BASELINES[baseline]), None
+    from samekind.verifier import Verifier
+
     assert bundle is not None
     verifier = Verifier.load(bundle)
     return bundle, verifier.model, verifier.bundle.manifest.provenance.data_fingerprint
@@ -303,7 +317,7 @@ def _print_evaluations(evaluations: "list[Evaluation]") -> None:
 
 @contextmanager
 def _progress() -> "Iterator[Callable[[Progress], None]]":
-    """A bar on standard error: share done, time left, images a second, loss."""
+    """On standard error: share done, time left, images a second, loss; a bar on a terminal, else ten lines."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -318,15 +332,15 @@ def _progress() -> "Iterator[Callable[[Progress], None]]":
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("training", total=1.0, note="")
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("training", total=1.0, note="", visible=False)  # until there is something to show
         printed = 0
 
         def report(progress: "Progress") -> None:
             nonlocal printed
             note = f"step {progress.steps}, loss {progress.loss:.4f}, {progress.images_per_second:,.0f} images/s"
-            bar.update(task, completed=progress.share, note=note)
-            if not console.is_terminal and (tenths := int(progress.share * 10)) > printed:  # a log file gets lines
+            bar.update(task, completed=progress.share, note=note, visible=True)
+            if not console.is_terminal and (tenths := int(progress.share * 10)) > printed:
                 printed = tenths
                 _say(f"{progress.share:.0%}, {note}, {progress.seconds:.0f} s")
 
@@ -344,7 +358,20 @@ def _needs_extra(extra: str) -> Iterator[None]:
 
 
 def _command_line() -> str:
-    return shlex.join(["samekind", *sys.argv[1:]])
+    line = shlex.join(["samekind", *sys.argv[1:]])
+    return line.encode(errors="backslashreplace").decode()  # arguments may hold bytes that are no text
+
+
+def _complain(what: str, *, code: int = 2) -> int:
+    """One line, whatever a library or a name put into it; returns the exit code."""
+    _say(f"samekind: {' '.join(what.splitlines())}")
+    return code
+
+
+def _discard_output() -> None:
+    """What is still buffered cannot be written: let it go, or the interpreter tries again when it exits."""
+    with suppress(OSError, ValueError):  # a standard output without a file needs no help
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(line: str) -> None:

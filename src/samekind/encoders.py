@@ -49,7 +49,7 @@ class SmallEncoder(nn.Module):
         self, size: int = 32, channels: int = 1, dim: int = 64, *, widths: tuple[int, ...] = (32, 64, 128, 128)
     ) -> None:
         super().__init__()
-        if size % 2 ** len(widths):
+        if size < 1 or size % 2 ** len(widths):
             raise InputError(f"expected an input size that is a multiple of {2 ** len(widths)}, got {size}")
         inputs = (channels, *widths[:-1])
         self.blocks = nn.Sequential(*(conv_block(i, o) for i, o in zip(inputs, widths, strict=True)))
@@ -58,7 +58,8 @@ class SmallEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, size, size) -> (B, D), each row of length 1."""
-        return self.unit(self.project(self.blocks(x).flatten(1)))
+        z: Tensor = self.unit(self.project(self.blocks(x).flatten(1)))
+        return z
 
 
 class ResidualBlock(nn.Module):
@@ -96,10 +97,10 @@ class ResidualEncoder(nn.Module):
     """
 
     def __init__(
-        self, size: int = 48, channels: int = 1, dim: int = 128, *, widths: tuple[int, ...] = (32, 64, 128, 256)
+        self, size: int = 48, channels: int = 1, dim: int = 64, *, widths: tuple[int, ...] = (32, 64, 96, 112)
     ) -> None:
         super().__init__()
-        if size % 2 ** len(widths):
+        if size < 1 or size % 2 ** len(widths):
             raise InputError(f"expected an input size that is a multiple of {2 ** len(widths)}, got {size}")
         self.stem = conv_block(channels, widths[0])
         pairs = pairwise(widths)
@@ -112,7 +113,8 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, size, size) -> (B, D), each row of length 1."""
-        return self.unit(self.project(self.stages(self.stem(x)).flatten(1)))
+        z: Tensor = self.unit(self.project(self.stages(self.stem(x)).flatten(1)))
+        return z
 
 
 class KochEncoder(nn.Module):

@@ -1,4 +1,4 @@
-"""From a trained network to a bundle, and the check that both decide alike before the bundle gets its name.
+"""From a trained network to a bundle and back, and the check that both decide alike before the bundle gets its name.
 
 Knows torch, ONNX and bundles. Knows nothing of how the network was trained.
 """
@@ -15,14 +15,17 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load_file
 from torch import nn
 
 from samekind import bundle as bundles
 from samekind.bundle import Bundle, Manifest, Provenance
 from samekind.calibration import calibrate
 from samekind.data.labelled import LabelledImages
-from samekind.errors import ExportError, InputError
+from samekind.encoders import build_encoder
+from samekind.errors import BundleError, ExportError, InputError
 from samekind.images import Preprocessing
+from samekind.siamese import build_head
 from samekind.trials import Pairs, balanced_pairs
 from samekind.verifier import Verifier
 
@@ -74,16 +77,16 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
         raise InputError(f"{path}: exists and is no bundle; choose another --out")
     round_weights(network.encoder)
     round_weights(network.head)
+    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=np.random.default_rng(0))
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
-    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=np.random.default_rng(0))
     scores = score(network, embeddings, pairs)
     calibration = calibrate(scores, pairs.same, classes=len(held_out.classes), data=held_out.name)
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}
         tensors |= {f"head.{n}": t for n, t in network.head.state_dict().items()}
-        bundles.save_weights(folder, {name: _stored(tensor) for name, tensor in tensors.items()})
+        bundles.save_weights(folder, {name: smallest(t.contiguous().numpy()) for name, t in tensors.items()})
         manifest = Manifest(
             format=bundles.FORMAT,
             encoder=network.encoder_name,
@@ -98,6 +101,31 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
         (folder / bundles.CARD).write_text(model_card(path.name, manifest), encoding="utf-8")
         check_parity(Verifier(bundles.load_bundle(folder)), pixels, pairs, embeddings=embeddings, scores=scores)
     return bundles.load_bundle(path)
+
+
+def load_network(bundle: Bundle) -> Network:
+    """The network of a bundle, to train on or to look into; `write_bundle` takes it back.
+
+    Args:
+        bundle: from `load_bundle`.
+    Returns:
+        The network in evaluation mode on the CPU, float32. It embeds as the bundle's graph does, up to rounding.
+    Raises:
+        InputError: the encoder is none that samekind builds by name.
+        MissingExtraError: the encoder is of a library that is not installed.
+        BundleError: the weights are damaged or of another encoder.
+    """
+    manifest, preprocessing = bundle.manifest, bundle.manifest.preprocessing
+    encoder = build_encoder(manifest.encoder, preprocessing.size, preprocessing.channels, manifest.dim)
+    head = build_head(manifest.head, manifest.dim)
+    network = nn.ModuleDict({"encoder": encoder, "head": head}).eval()
+    path = bundle.path / bundles.WEIGHTS
+    try:
+        network.load_state_dict(load_file(path))  # into float32, also what is stored in half
+    except Exception as error:  # of the file's format, or a list of names and shapes that do not fit
+        reason = " ".join(str(error).split())
+        raise BundleError(f"{path}: no weights of a {manifest.encoder} encoder ({reason}); train again") from None
+    return Network(encoder, head, manifest.encoder, manifest.head, manifest.dim, preprocessing)
 
 
 def round_weights(module: nn.Module) -> None:
@@ -159,19 +187,27 @@ def export_graph(network: Network, path: Path) -> None:
     onnx.save(graph, path)
 
 
+def smallest(weights: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same numbers in half precision, where they are float32 of two axes or more and it holds each exactly."""
+    if weights.dtype != np.float32 or weights.ndim < 2:
+        return weights
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and so is not the same
+        half = weights.astype(np.float16)
+    return half if np.array_equal(half, weights) else weights
+
+
 def halve(model: onnx.ModelProto) -> None:
-    """Store large float32 weights in half precision and cast them back in the graph, in place.
+    """Store the weights that `round_weights` rounded in half precision and cast them back in the graph, in place.
 
     A runtime folds the casts when it loads the graph, so that this costs no time in a decision.
     """
     graph = model.graph
-    for index, tensor in enumerate(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
-            continue
-        name = tensor.name
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        graph.initializer[index].CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
-        graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for tensor in graph.initializer:
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        stored = smallest(values)
+        if stored.dtype != values.dtype:
+            tensor.CopyFrom(numpy_helper.from_array(stored, f"{name}.half"))
+            graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     graph.ClearField("value_info")  # says nothing that a runtime does not infer, and names this machine's files
     for node in graph.node:
         node.ClearField("metadata_props")
@@ -233,8 +269,3 @@ def model_card(name: str, manifest: Manifest) -> str:
             f"| threshold | {c.threshold:.4f}, from {c.pairs} pairs of {c.classes} held-out classes of {c.data} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _stored(tensor: torch.Tensor) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = tensor.numpy()
-    return array.astype(np.float16) if tensor.is_floating_point() and tensor.ndim > 1 else np.ascontiguousarray(array)

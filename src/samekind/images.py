@@ -152,6 +152,8 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"{path}: a folder; expected an image file") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ImageError(f"{str(path)!r}: not the name of a file ({error})") from None
 
 
 def _source(image: ImageLike) -> tuple[str, Image.Image | io.BytesIO]:

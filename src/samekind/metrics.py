@@ -12,8 +12,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
-from scipy.special import xlogy
 
 from samekind.errors import InputError
 
@@ -192,6 +190,9 @@ def _fnmr_at_fmr(curve: ErrorCurve, *, fmr: float) -> Floats:
 
 
 def _min_cllr(curve: ErrorCurve) -> Floats:
+    from scipy.optimize import isotonic_regression  # takes a fifth of a second, and a decision needs none of it
+    from scipy.special import xlogy
+
     genuine, impostor = -np.diff(curve.fnmr), np.diff(curve.fmr)  # (..., K - 1), the share that has each score
     costs = np.empty(genuine.shape[:-1])
     for row in np.ndindex(costs.shape):

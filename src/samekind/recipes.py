@@ -58,8 +58,8 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "small": Recipe(),
-    "residual": Recipe(encoder="residual", preprocessing=Preprocessing(size=48), dim=128),
+    "small": Recipe(learning_rate=8e-3),
+    "residual": Recipe(encoder="residual", preprocessing=Preprocessing(size=48), loss="supcon", learning_rate=8e-3),
     "koch": Recipe(
         encoder="koch",
         loss="cross-entropy",

@@ -18,7 +18,6 @@ from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from samekind import plots
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError
 from samekind.metrics import Estimate
@@ -203,6 +202,8 @@ def _row(protocol: str, name: str, estimate: Estimate) -> Row:
 
 
 def _plots(scored: ScoredPairs, threshold: float | None) -> dict[str, str]:
+    from samekind import plots  # and with it Matplotlib, which a table of figures on a terminal does not need
+
     figures = {
         draw.__name__: draw(scored.scores, scored.pairs.same, threshold=threshold)
         for draw in (plots.histogram, plots.det, plots.roc)

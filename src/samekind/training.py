@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -22,9 +23,13 @@ from samekind.recipes import Budget, Recipe
 from samekind.sampling import ClassBatches
 from samekind.siamese import build_head
 
-CHECKPOINT_SECONDS = 30.0
-WATCH_STEPS = 200
+Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From embeddings (B, D) and labels (B,) to a () loss."""
+
+WATCH_STEPS = 200  # between two looks at whether training goes anywhere
 COLLAPSED = 1e-3  # spread of the embeddings of a batch, over their size
+STUCK = 0.02  # distance of the mean loss from the loss of a constant network, over the latter
+STUCK_LOOKS = 5  # in a row; fewer, and a loss that passes by on its way would be stopped
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def train(
     seed: int = 0,
     checkpoint: Path | None = None,
     resume: bool = False,
+    checkpoint_seconds: float = 30.0,
     report: Callable[[Progress], None] = lambda progress: None,
     device: str | None = None,
 ) -> Trained:
@@ -93,8 +99,10 @@ def train(
         recipe: what to learn with.
         budget: how long.
         seed: of weights, batches and warps. The same seed, steps, machine and number of threads give the same weights.
-        checkpoint: file to save the state to every half a minute, atomically; None saves none.
-        resume: go on from the checkpoint, to the same result as if training had never stopped.
+        checkpoint: file to save the state to every now and then, atomically; None saves none.
+        resume: go on from the checkpoint, to the same result as if training had never stopped; where the file is not
+            there yet, training begins.
+        checkpoint_seconds: between two checkpoints.
         report: called after every step.
         device: "cpu", "cuda", ...; None takes CUDA where there is one.
     Returns:
@@ -103,9 +111,12 @@ def train(
         InputError: an argument is out of range, or the checkpoint is of another training.
         CollapseError: training goes nowhere.
     """
+    _check(pixels, labels, groups, recipe)
+    if resume and checkpoint is None:
+        raise InputError("expected the checkpoint to resume from, got none")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
-    identity = checkpoints.fingerprint(recipe, seed, pixels, labels)
+    identity = checkpoints.fingerprint(recipe, seed, pixels=pixels, labels=labels, groups=groups)
     if recipe.turns:  # turned by t quarters, image i is image i + t * N of a data set four times as large
         labels = np.concatenate([labels + t * (labels.max() + 1) for t in range(4)])
         groups = np.concatenate([groups + t * (groups.max() + 1) for t in range(4)])
@@ -120,7 +131,8 @@ def train(
     )
     encoder = build_encoder(recipe.encoder, recipe.preprocessing.size, recipe.preprocessing.channels, recipe.dim)
     objective, head, head_name = build_objective(recipe.loss, recipe.dim)
-    network = nn.ModuleDict({"encoder": encoder, "head": head}).to(place, memory_format=torch.channels_last)
+    network = nn.ModuleDict({"encoder": encoder, "head": head}).to(place)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares it for tensors only
     optimiser = build_optimiser(recipe, network)
     state = checkpoints.State(network, optimiser, torch.Generator().manual_seed(seed), batches, identity)
     if resume and checkpoint is not None and checkpoint.exists():
@@ -141,19 +153,19 @@ def train(
             z = encoder(x.contiguous(memory_format=torch.channels_last))
         loss = objective(z.float(), label_of[drawn].to(place))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
         now = time.monotonic()
         state.steps += 1
         state.seconds = before + now - started
-        watch(state, loss.detach(), z.detach())
+        watch(state, objective, loss.detach(), z=z.detach().float(), labels=label_of[drawn].to(place))
         rate = (state.steps - resumed_at) * batch_size / (now - started)
         report(Progress(state.steps, budget.progress(state.steps, state.seconds), state.mean_loss, rate, state.seconds))
-        if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
+        if checkpoint is not None and now - saved > checkpoint_seconds:
             checkpoints.save(checkpoint, state)
             saved = time.monotonic()
-    network.eval().to("cpu", memory_format=torch.contiguous_format)
+    network.eval().to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return Trained(
         encoder=encoder,
         head=head,
@@ -167,7 +179,7 @@ def train(
     )
 
 
-def build_objective(name: str, dim: int) -> tuple[Callable[[Tensor, Tensor], Tensor], nn.Module, str]:
+def build_objective(name: str, dim: int) -> tuple[Objective, nn.Module, str]:
     """From embeddings (B, D) and labels (B,) to a loss, with the head whose scores it works on.
 
     Args:
@@ -225,22 +237,25 @@ def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, share: float, *,
 def runs_bf16(place: torch.device) -> bool:
     """Whether the device multiplies bfloat16 natively, so that it is faster than float32 and not only smaller."""
     if place.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if place.type == "cpu":
         abilities = torch.cpu.get_capabilities()
         return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
     return False
 
 
-def watch(state: checkpoints.State, loss: Tensor, embeddings: Tensor) -> None:
+def watch(state: checkpoints.State, objective: Objective, loss: Tensor, *, z: Tensor, labels: Tensor) -> None:
     """Keep the mean loss, and stop a training that goes nowhere.
 
     Args:
         state: of the training; its mean loss is brought up to date.
+        objective: that is trained.
         loss: () of the latest step.
-        embeddings: (B, D) of the latest batch.
+        z: (B, D) float32, embeddings of the latest batch.
+        labels: (B,) int, their classes.
     Raises:
-        CollapseError: the loss is not finite, or all embeddings are equal.
+        CollapseError: the loss is not finite, all embeddings are equal, or the loss has long been what a network gets
+            that gives the same for every image: the margin in triplet, half its square in contrastive.
     """
     value = float(loss)
     if not math.isfinite(value):
@@ -248,10 +263,30 @@ def watch(state: checkpoints.State, loss: Tensor, embeddings: Tensor) -> None:
             f"the loss is {value} after {state.steps} steps; lower the learning rate, or look for damaged images"
         )
     state.mean_loss = value if math.isnan(state.mean_loss) else 0.98 * state.mean_loss + 0.02 * value
-    if state.steps % WATCH_STEPS == 0:
-        spread, size = float(embeddings.float().std(dim=0).mean()), float(embeddings.float().abs().mean())
-        if spread <= COLLAPSED * size:
-            raise CollapseError(
-                f"all embeddings are equal after {state.steps} steps (loss {state.mean_loss:.4f}); lower the learning "
-                "rate, draw more classes a batch, or take the loss supcon"
-            )
+    if state.steps % WATCH_STEPS:
+        return
+    if float(z.std(dim=0).mean()) <= COLLAPSED * float(z.abs().mean()):
+        raise CollapseError(
+            f"all embeddings are equal after {state.steps} steps (loss {state.mean_loss:.4f}); lower the learning "
+            "rate, draw more classes a batch, or take the loss supcon"
+        )
+    with torch.no_grad():
+        constant = float(objective(z[:1].expand_as(z), labels))
+    state.stuck = state.stuck + 1 if abs(state.mean_loss - constant) < STUCK * constant else 0
+    if state.stuck >= STUCK_LOOKS:
+        raise CollapseError(
+            f"the loss is stuck at {constant:.4f}, that of a network which gives the same for every image, "
+            f"after {state.steps} steps; change the learning rate, weaken the warp, or take the loss supcon"
+        )
+
+
+def _check(pixels: NDArray[np.uint8], labels: NDArray[np.int64], groups: NDArray[np.int64], recipe: Recipe) -> None:
+    size, channels = recipe.preprocessing.size, recipe.preprocessing.channels
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != (channels, size, size):
+        raise InputError(
+            f"expected pixels (N, {channels}, {size}, {size}) uint8 for this recipe, got {pixels.shape} {pixels.dtype}"
+        )
+    if not labels.shape == groups.shape == pixels.shape[:1]:
+        raise InputError(f"expected {len(pixels)} labels and groups, one an image, got {labels.shape}, {groups.shape}")
+    if len(labels) and labels.min() < 0:
+        raise InputError(f"expected labels >= 0, got {labels.min()}")

@@ -110,7 +110,7 @@ class LabelledImages:
             f"{groups[label]}\t{self.classes[label]}\t{digest}"
             for label, digest in zip(self.labels, self.digests, strict=True)
         )
-        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+        return hashlib.sha256("\n".join(rows).encode(errors="surrogateescape")).hexdigest()  # as the names are on disk
 
 
 def _stored(item: ImageLike) -> bytes:

@@ -1,0 +1,106 @@
+"""What several tests share: a small data set of generated characters, and one bundle trained on it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from samekind.augment import Warp
+from samekind.bundle import Bundle, Provenance
+from samekind.data.glyphs import glyphs
+from samekind.data.labelled import LabelledImages
+from samekind.export import Network, write_bundle
+from samekind.images import Preprocessing
+from samekind.recipes import Budget, Recipe
+from samekind.training import Trained, train
+
+settings.register_profile("samekind", deadline=None)  # how fast a busy machine is proves nothing
+settings.load_profile("samekind")
+
+TINY = Recipe(
+    encoder="small",
+    loss="supcon",
+    preprocessing=Preprocessing(size=16),
+    dim=16,
+    classes=16,
+    images=4,
+    turns=False,
+    warp=Warp(rotation=5.0, shear=0.1, scale=0.1, translation=0.03, elastic=0.0),
+)
+"""Learns the small data set in a second or two."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """Generated characters in two parts without a class in common, and the pixels of the first."""
+
+    train: LabelledImages
+    held_out: LabelledImages
+    pixels: NDArray[np.uint8]
+
+
+@pytest.fixture(scope="session")
+def small() -> Small:
+    data = glyphs(60, 8, seed=3)
+    train_part = data.take_classes(np.arange(40))
+    return Small(train_part, data.take_classes(np.arange(40, 60)), train_part.pixels(TINY.preprocessing))
+
+
+def train_small(small: Small, recipe: Recipe = TINY, *, steps: int = 60, seed: int = 0) -> Trained:
+    """A training on the small data set."""
+    return train(
+        small.pixels,
+        small.train.labels,
+        groups=small.train.group_labels,
+        recipe=recipe,
+        budget=Budget(steps=steps),
+        seed=seed,
+        device="cpu",
+    )
+
+
+def network_of(trained: Trained) -> Network:
+    """What `write_bundle` takes, of a training."""
+    recipe = trained.recipe
+    return Network(trained.encoder, trained.head, recipe.encoder, trained.head_name, recipe.dim, recipe.preprocessing)
+
+
+def provenance_of(data: LabelledImages) -> Provenance:
+    """Where the test networks come from."""
+    return Provenance(
+        version="0.0.0",
+        command="none: made by the tests",
+        data=data.name,
+        data_fingerprint=data.fingerprint,
+        classes=len(data.classes),
+        held_out_classes=20,
+        images=len(data),
+        loss="supcon",
+        steps=60,
+        images_seen=60 * 64,
+        seconds=1.0,
+        device="a test machine",
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(small: Small) -> Trained:
+    """A network that has learned something; do not change it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return train_small(small)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def bundle(small: Small, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of that network; copy its folder before changing it."""
+    path: Path = tmp_path_factory.mktemp("bundles") / "tiny"
+    return write_bundle(path, network_of(trained), small.held_out, provenance_of(small.train))

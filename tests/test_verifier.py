@@ -1,0 +1,189 @@
+"""Decisions: symmetric, alone or in a batch, of images of any kind, and none without a threshold."""
+
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from conftest import Small
+from samekind.bundle import Bundle, load_bundle
+from samekind.errors import BundleError, ImageError, InputError, MissingDataError
+from samekind.protocols import run
+from samekind.similarity import euclidean
+from samekind.verifier import IDENTICAL, Verifier
+
+
+@pytest.fixture(scope="session")
+def verifier(bundle: Bundle) -> Verifier:
+    return Verifier(bundle, threads=1)
+
+
+def drawing(small: Small, index: int) -> NDArray[np.uint8]:
+    item = small.held_out.items[index]
+    assert isinstance(item, np.ndarray)
+    return item.astype(np.uint8)
+
+
+def test_a_decision_says_what_it_is_from(small: Small, verifier: Verifier) -> None:
+    a, b = drawing(small, 0), drawing(small, 1)
+    decision = verifier.verify(a, b)
+    calibration = verifier.bundle.manifest.calibration
+    assert calibration is not None
+    z = verifier.embed([a, b])
+    assert decision.score == float(verifier.similarity(z[0], z[1]))
+    assert decision.threshold == calibration.threshold
+    assert decision.same == (decision.score >= decision.threshold)
+    assert decision.probability == calibration.probability(decision.score)
+    assert decision.reasons == ()
+
+
+def test_decisions_are_right_more_often_than_not(small: Small, verifier: Verifier) -> None:
+    genuine = [verifier.verify(drawing(small, 8 * c), drawing(small, 8 * c + 1)).same for c in range(20)]
+    impostor = [verifier.verify(drawing(small, 8 * c), drawing(small, 8 * c - 1)).same for c in range(1, 20)]
+    assert sum(genuine) > 12
+    assert sum(impostor) < 7
+
+
+def test_the_sides_can_be_exchanged_to_the_last_bit(small: Small, verifier: Verifier) -> None:
+    for left, right in ((0, 1), (0, 9), (17, 100), (3, 3)):
+        a, b = drawing(small, left), drawing(small, right)
+        assert verifier.verify(a, b) == verifier.verify(b, a)
+
+
+def test_the_same_file_twice_is_identical(small: Small, verifier: Verifier, tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.png", tmp_path / "b.png"
+    Image.fromarray(drawing(small, 0)).save(path)
+    copy.write_bytes(path.read_bytes())
+    for other in (path, str(path), copy, copy.read_bytes()):
+        decision = verifier.verify(path, other)
+        assert decision.same
+        assert decision.reasons == (IDENTICAL,)
+        assert decision.score == pytest.approx(1, abs=1e-5)
+    assert verifier.verify(path, [drawing(small, 1), copy]).reasons == (IDENTICAL,)
+    assert verifier.verify(path, drawing(small, 1)).reasons == ()
+
+
+def test_several_references_count_by_their_mean(small: Small, verifier: Verifier) -> None:
+    query, references = drawing(small, 0), [drawing(small, i) for i in (1, 2, 30)]
+    singles = [verifier.verify(query, reference).score for reference in references]
+    assert verifier.verify(query, references).score == pytest.approx(np.mean(singles), abs=1e-6)
+    assert verifier.verify(query, tuple(references)) == verifier.verify(query, references)
+    assert verifier.verify(query, references[:1]) == verifier.verify(query, references[0])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_images_of_any_mode_and_size(small: Small, verifier: Verifier, mode: str) -> None:
+    grey = Image.fromarray(drawing(small, 0))
+    sixteen = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    image = sixteen if mode == "I;16" else grey.convert(mode)
+    assert image.mode == mode
+    assert verifier.verify(grey, image).score == pytest.approx(1, abs=0.02)
+    large = image.convert("L").resize((301, 301)).crop((0, 0, 301, 250))
+    assert 0.5 < verifier.verify(grey, large).score < 1
+
+
+def test_the_same_image_as_path_bytes_array_and_object(small: Small, verifier: Verifier, tmp_path: Path) -> None:
+    array = drawing(small, 0)
+    image = Image.fromarray(array)
+    held = io.BytesIO()
+    image.save(held, format="PNG")
+    (tmp_path / "a.png").write_bytes(held.getvalue())
+    rows = verifier.embed([tmp_path / "a.png", str(tmp_path / "a.png"), held.getvalue(), array, image])
+    assert (rows == rows[0]).all()
+
+
+def test_a_batch_equals_single_images(small: Small, verifier: Verifier) -> None:
+    pixels = small.held_out.pixels(verifier.preprocessing)
+    assert len(pixels) > 128, "more than one batch"
+    together = verifier.embed_pixels(pixels)
+    alone = verifier.embed(list(small.held_out.items))
+    assert together.shape == alone.shape == (160, 16)
+    assert together.dtype == alone.dtype == np.float32
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_array_equal(verifier.embed(list(small.held_out.items[5:7])), alone[5:7])
+
+
+def test_no_images_give_no_rows(verifier: Verifier) -> None:
+    assert verifier.embed([]).shape == (0, 16)
+    assert verifier.embed_pixels(np.empty((0, 1, 16, 16), np.uint8)).shape == (0, 16)
+
+
+def test_protocols_measure_it(small: Small, verifier: Verifier) -> None:
+    metrics = run("verification", verifier.model, data=small.held_out, pairs=400).metrics
+    assert metrics["accuracy"].value > 0.8
+    assert metrics["cllr"].value < 1
+    scores = verifier.scorer_of(small.held_out)(np.array([0, 5]), np.array([1, 90]))
+    z = verifier.embed([drawing(small, i) for i in (0, 5, 1, 90)])
+    np.testing.assert_allclose(scores, verifier.similarity(z[:2], z[2:]), atol=1e-5)
+
+
+def test_without_a_threshold_it_refuses_to_decide(small: Small, bundle: Bundle) -> None:
+    verifier = Verifier(replace(bundle, manifest=replace(bundle.manifest, calibration=None)))
+    with pytest.raises(BundleError, match="has no threshold, so it can score but not decide; train it with held-out"):
+        verifier.verify(drawing(small, 0), drawing(small, 1))
+    assert verifier.embed([drawing(small, 0)]).shape == (1, 16)
+    assert verifier.model.threshold is None
+    assert verifier.model.llr is None
+
+
+def test_the_head_of_the_bundle_compares(small: Small, bundle: Bundle) -> None:
+    other = Verifier(replace(bundle, manifest=replace(bundle.manifest, head="euclidean")))
+    a, b = other.embed([drawing(small, 0), drawing(small, 1)])
+    assert other.verify(drawing(small, 0), drawing(small, 1)).score == float(euclidean(a, b))
+
+
+def test_bad_input_is_named(small: Small, verifier: Verifier, tmp_path: Path) -> None:
+    good = drawing(small, 0)
+    text, empty = tmp_path / "text.png", tmp_path / "empty.png"
+    text.write_text("hello")
+    empty.write_bytes(b"")
+    for bad in (text, empty, tmp_path):
+        for sides in ((bad, good), (good, bad), (good, [good, bad])):
+            with pytest.raises(ImageError, match=bad.name):
+                verifier.verify(*sides)
+    with pytest.raises(MissingDataError, match="nowhere"):
+        verifier.verify(good, tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match="at least one reference image, got none"):
+        verifier.verify(good, [])
+
+
+def test_a_manifest_that_does_not_fit_the_graph_is_an_error(bundle: Bundle) -> None:
+    larger = replace(bundle.manifest, preprocessing=replace(bundle.manifest.preprocessing, size=24))
+    for manifest in (larger, replace(bundle.manifest, dim=17)):
+        with pytest.raises(BundleError, match="as the manifest says") as caught:
+            Verifier(replace(bundle, manifest=manifest))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_graph_that_does_not_run_is_an_error(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="not a graph that ONNX Runtime can run"):
+        Verifier(replace(bundle, path=tmp_path))
+
+
+def test_loaded_by_its_folder_it_gives_the_same_scores(small: Small, bundle: Bundle, verifier: Verifier) -> None:
+    again = Verifier.load(bundle.path, threads=1)
+    a, b = drawing(small, 0), drawing(small, 1)
+    assert again.verify(a, b) == verifier.verify(a, b)
+    assert Verifier(load_bundle(str(bundle.path)), threads=2).verify(a, b).score == pytest.approx(
+        verifier.verify(a, b).score, abs=1e-5
+    )
+
+
+def test_the_deciding_half_never_imports_torch(bundle: Bundle) -> None:
+    code = f"""
+import sys
+import samekind.report, samekind.protocols, samekind.verifier
+import numpy as np
+verifier = samekind.verifier.Verifier.load({str(bundle.path)!r})
+assert verifier.verify(np.zeros((9, 9)), np.ones((9, 9))).score <= 1.001
+learning = {{name.partition(".")[0] for name in sys.modules}} & {{"torch", "onnx", "sklearn"}}
+assert not learning, learning
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
