@@ -31,6 +31,8 @@ def main() -> None:
             answer: dict[str, Any] = samekind(
                 "demo", "--minutes", given.minutes, "--seed", str(seed), "--out", f"{folder}/demo"
             )
+        if answer["data"] != "omniglot:background":
+            raise SystemExit(f"expected a demo on omniglot:background, got one on {answer['data']}; set SAMEKIND_DATA")
         metrics = metrics_of(answer)
         seeds[str(seed)] = {
             "data": answer["data"],

@@ -63,7 +63,7 @@ def compare(bundle: Bundle, *, batch: int, rounds: int) -> dict[str, object]:
 def main() -> None:
     parser = arguments(__file__, __doc__)
     parser.add_argument("bundles", nargs="*", default=["omniglot"], help="bundles to measure")
-    parser.add_argument("--untrained", nargs="*", choices=list(RECIPES), default=[], help="recipes to measure as well")
+    parser.add_argument("--untrained", nargs="*", default=["small", "residual"], help="recipes to measure as well")
     parser.add_argument("--batch", type=int, default=32, help="images a batch, at most 64")
     parser.add_argument("--rounds", type=int, default=100, help="batches timed each way")
     given = parser.parse_args()

@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = ("samekind", "numpy", "onnxruntime", "torch", "pytorch-metric-learning")
@@ -57,6 +56,8 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> Repeated:
 
 def over_seeds(values: Sequence[float]) -> OverSeeds:
     """Mean over independent trainings with Student's interval; at least one value."""
+    from scipy import stats
+
     mean = float(np.mean(values))
     if len(values) < 2:
         return OverSeeds(mean, None, None, tuple(values))

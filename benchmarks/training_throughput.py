@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from record import Repeated, arguments, keep, ratio, repeated
+from record import Repeated, arguments, interleaved, keep, ratio, repeated
 from samekind import training
 from samekind.augment import Warp
 from samekind.encoders import build_encoder
@@ -66,14 +66,10 @@ def images_per_second(recipe: Recipe, pixels: NDArray[np.uint8], labels: NDArray
 
 
 def product_flops(dtype: torch.dtype, *, products: int = 10) -> float:
-    """FLOP/s of a product of two square matrices, the best of several."""
+    """FLOP/s of a product of two square matrices, the median of several."""
     left, right = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(products + 1):
-        started = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - started)
-    return 2 * SIDE**3 / best
+    seconds = interleaved({"product": lambda: left @ right}, rounds=products)
+    return 2 * SIDE**3 / repeated(seconds["product"]).median
 
 
 @contextmanager

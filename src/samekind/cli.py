@@ -32,6 +32,7 @@ BUNDLE_HELP = "A bundle folder, or the name of a shipped bundle."
 IMPOSTORS_HELP = "koch, verification: any or same-group.  [default: any]"
 DEFAULT_MINUTES = 10.0
 DEMO_MINUTES = 4.0
+INTERRUPTED = 130  # what shells expect of a command that was stopped by Ctrl-C
 
 app = typer.Typer(
     add_completion=False,
@@ -234,10 +235,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may hold bytes that are no text
     try:
         code = app(prog_name="samekind", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer made it of the interruption, and said nothing
+            _complain("interrupted")
     except SamekindError as error:
         code = _complain(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("interrupted", code=130)
+        code = _complain("interrupted", code=INTERRUPTED)
     except OSError as error:  # what no other place foresaw, such as a full disk behind standard output
         if error.filename is None:
             _discard_output()
@@ -299,19 +302,14 @@ def _print_evaluations(evaluations: "list[Evaluation]") -> None:
 
     from samekind.report import BITS, REFERENCES
 
-    table = Table("protocol", "metric", "value", "95 % interval", "trials", "beside it", box=None, pad_edge=False)
+    table = Table("protocol", "metric", "value", "95 % interval", "trials", box=None, pad_edge=False)
     for evaluation in evaluations:
         for name, estimate in evaluation.metrics.items():
             show: Callable[[float], str] = "{:.3f}".format if name in BITS else "{:.2%}".format
-            others = REFERENCES.get((evaluation.protocol, name), ())
-            table.add_row(
-                evaluation.protocol,
-                name,
-                show(estimate.value),
-                f"{show(estimate.low)} to {show(estimate.high)}",
-                str(evaluation.n_trials),
-                ", ".join(f"{other.name} {show(other.value)}" for other in others),
-            )
+            interval = f"{show(estimate.low)} to {show(estimate.high)}"
+            table.add_row(evaluation.protocol, name, show(estimate.value), interval, str(evaluation.n_trials))
+            for other in REFERENCES.get((evaluation.protocol, name), ()):
+                table.add_row("", f"  {other.name}", show(other.value), other.source.split(",")[0])
     Console().print(table)
 
 

@@ -74,7 +74,9 @@ def triplet(scores: Tensor, positives: Tensor, negatives: Tensor, *, margin: flo
     return F.relu(margin + hardest_negative[complete] - hardest_positive[complete]).mean()
 
 
-def supervised_contrastive(scores: Tensor, positives: Tensor, negatives: Tensor, *, temperature: float = 0.07) -> Tensor:
+def supervised_contrastive(
+    scores: Tensor, positives: Tensor, negatives: Tensor, *, temperature: float = 0.07
+) -> Tensor:
     """Each positive of a query must win against all of its other pairs.
 
     Args:

@@ -137,6 +137,7 @@ def histogram(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshol
             label=f"threshold {threshold:.3g}".replace("-", "\N{MINUS SIGN}"),
         )
     axes.yaxis.set_major_formatter(_tick)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_ylim(bottom=0)
     _legend(figure)
     return figure

@@ -175,7 +175,7 @@ def train(
         seconds=state.seconds,
         images_seen=state.steps * batch_size,
         loss=state.mean_loss,
-        device=torch.cuda.get_device_name(place) if place.type == "cuda" else f"{torch.get_num_threads()} CPU cores",
+        device=torch.cuda.get_device_name(place) if place.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}",
     )
 
 
