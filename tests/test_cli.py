@@ -23,7 +23,7 @@ from samekind.version import __version__
 
 EVALUATION_KEYS = {"protocol", "bundle", "data", "n_trials", "seed", "metrics", "version", "data_fingerprint"}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-NOWHERE = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}  # nothing listens there
+NOWHERE = "http://127.0.0.1:9"  # a proxy that nothing listens at
 
 FULL_DISK = """
 import resource, signal, sys
@@ -54,20 +54,21 @@ class Ran:
 
 def samekind(*arguments: str | Path) -> Ran:
     """The command in this process, on a terminal that knows only western letters."""
-    out, err = io.TextIOWrapper(io.BytesIO(), encoding="latin-1"), io.StringIO()
+    written, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(written, encoding="latin-1")
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", ["samekind", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             main()
     out.flush()
     assert isinstance(stop.value.code, int)
-    return Ran(stop.value.code, out.buffer.getvalue().decode("latin-1"), err.getvalue())  # type: ignore[attr-defined]
+    return Ran(stop.value.code, written.getvalue().decode("latin-1"), err.getvalue())
 
 
 def process(*arguments: str | Path | bytes, program: tuple[str, ...] = ("-m", "samekind"), **variables: str) -> Ran:
     """The command in a process of its own."""
     done = subprocess.run(
-        [sys.executable, *program, *arguments],
+        [sys.executable, *program, *(os.fspath(argument) for argument in arguments)],
         capture_output=True,
         check=False,
         timeout=300,
@@ -238,8 +239,8 @@ def test_train_looks_at_colour_when_asked_and_names_bad_images_once(tmp_path: Pa
         for image in range(3):
             pixels = np.clip(rng.normal(40 * name + 20, 30, (20, 20, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / f"class{name}" / f"{image}.png")
-    for name in ("torn", "text"):
-        (tmp_path / "data" / "class1" / f"{name}.png").write_bytes(b"no image at all")
+    for bad in ("torn", "text"):
+        (tmp_path / "data" / "class1" / f"{bad}.png").write_bytes(b"no image at all")
     command = ("train", tmp_path / "data", "--out", tmp_path / "model", "--steps", "2", "--size", "16", "--colour")
     refused = samekind(*command, "--on-bad-image", "error")
     assert_refused(refused, "2 of 17 images", "class1/torn.png", "class1/text.png")
@@ -566,7 +567,7 @@ def test_a_command_that_is_wrong_ends_with_code_2_and_no_traceback(tmp_path: Pat
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_behind_standard_output_is_one_line(bundle: Bundle, pair: tuple[Path, Path]) -> None:
-    command = [sys.executable, "-m", "samekind", "verify", *pair, "--model", bundle.path]
+    command = [sys.executable, "-m", "samekind", "verify", *map(str, pair), "--model", str(bundle.path)]
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True, env=ENVIRONMENT)
     assert_refused(Ran(done.returncode, "", done.stderr), "No space left")
@@ -612,8 +613,8 @@ def test_a_full_disk_while_a_report_is_written_leaves_the_old_one(bundle: Bundle
 
 @pytest.mark.slow
 def test_an_interrupted_training_says_so_and_writes_no_bundle(parts: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "samekind", "train", parts, "--out", tmp_path / "model", "--steps", "1000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
+    command = [sys.executable, "-m", "samekind", "train", str(parts), "--out", str(tmp_path / "model")]
+    with subprocess.Popen([*command, "--steps", "1000"], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
         assert running.stderr is not None
         seen = ""
         while "10%, step" not in seen:
@@ -632,15 +633,20 @@ def test_an_interrupted_training_says_so_and_writes_no_bundle(parts: Path, tmp_p
 @pytest.mark.parametrize("json_asked", [False, True])
 def test_the_demo_goes_on_with_glyphs_where_omniglot_cannot_be_had(tmp_path: Path, json_asked: bool) -> None:
     ran = process(
-        *("demo", "--out", tmp_path / "demo", "--minutes", "0.05", "--seed", "1", *(["--json"] if json_asked else [])),
+        "demo",
+        *("--out", str(tmp_path / "demo"), "--minutes", "0.05", "--seed", "1"),
+        *(["--json"] if json_asked else []),
         SAMEKIND_DATA=str(tmp_path / "nowhere"),
         XDG_CACHE_HOME=str(tmp_path / "cache"),
-        **NOWHERE,
+        https_proxy=NOWHERE,
+        HTTPS_PROXY=NOWHERE,
     )
     assert ran.code == 0, ran
     assert len([line for line in ran.err.splitlines() if "going on with glyphs" in line]) == 1
     assert "Traceback" not in ran.err
-    assert load_bundle(tmp_path / "demo" / "bundle").manifest.provenance.data == "glyphs"
+    provenance = load_bundle(tmp_path / "demo" / "bundle").manifest.provenance
+    assert (provenance.data, provenance.seed) == ("glyphs", 1)
+    assert provenance.seconds < 10
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "verification" in page
     assert not hidden(tmp_path / "demo")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import samekind.data
 from samekind.data import source
 from samekind.errors import InputError, MissingDataError
 
@@ -74,8 +73,3 @@ def test_a_file_that_is_no_csv_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(path)
     with pytest.raises(InputError, match=r"named \.csv"):
         source.load(str(path))
-
-
-def test_the_public_names_are_sorted_and_there() -> None:
-    assert samekind.data.__all__ == sorted(samekind.data.__all__)
-    assert all(hasattr(samekind.data, name) for name in samekind.data.__all__)

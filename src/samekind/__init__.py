@@ -13,7 +13,10 @@ from samekind.version import __version__
 if TYPE_CHECKING:
     from samekind.building import build_bundle, choose_recipe
     from samekind.bundle import load_bundle
-    from samekind.data import LabelledImages, find_leaks, glyphs, load, split_classes
+    from samekind.data.glyphs import glyphs
+    from samekind.data.labelled import LabelledImages
+    from samekind.data.source import load
+    from samekind.data.splits import find_leaks, split_classes
     from samekind.encoders import KochEncoder, ResidualEncoder, SmallEncoder
     from samekind.errors import SamekindError
     from samekind.images import Preprocessing
@@ -30,7 +33,7 @@ _MODULES = {
     "ContrastiveLoss": "losses",
     "Decision": "verifier",
     "KochEncoder": "encoders",
-    "LabelledImages": "data",
+    "LabelledImages": "data.labelled",
     "Preprocessing": "images",
     "Recipe": "recipes",
     "ResidualEncoder": "encoders",
@@ -40,12 +43,12 @@ _MODULES = {
     "Verifier": "verifier",
     "build_bundle": "building",
     "choose_recipe": "building",
-    "find_leaks": "data",
-    "glyphs": "data",
-    "load": "data",
+    "find_leaks": "data.splits",
+    "glyphs": "data.glyphs",
+    "load": "data.source",
     "load_bundle": "bundle",
     "run": "protocols",
-    "split_classes": "data",
+    "split_classes": "data.splits",
     "train": "training",
     "write_report": "report",
 }

@@ -7,11 +7,10 @@ Each command imports what it needs when it runs, so that `--help` is quick and o
 
 import io
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +21,7 @@ from samekind.version import __version__
 
 if TYPE_CHECKING:
     from samekind.building import Built
-    from samekind.data import LabelledImages
+    from samekind.data.labelled import LabelledImages
     from samekind.protocols import Evaluation, Model
     from samekind.training import Progress
 
@@ -155,17 +154,27 @@ def evaluate(
     labelled = _load(PROTOCOLS[protocol].data if data is None else data, data_dir=data_dir)
     if labelled.fingerprint == trained_on:
         _say(f"{labelled.name} is what this model was trained on: these figures say nothing about unseen classes")
-    count = {"pairs" if protocol == "verification" else "trials": trials}
-    evaluation = run(protocol, model, data=labelled, ways=ways, shots=shots, impostors=impostors, seed=seed, **count)
-    if report is not None:
-        from samekind.report import write_report
-
-        write_report(report, [evaluation], bundle=name, threshold=model.threshold)
-        _say(f"{report}: report written")
+    of_pairs = "pairs" in PROTOCOLS[protocol].uses
+    evaluation = run(
+        protocol,
+        model,
+        data=labelled,
+        ways=ways,
+        shots=shots,
+        trials=None if of_pairs else trials,
+        pairs=trials if of_pairs else None,
+        impostors=impostors,
+        seed=seed,
+    )
     if as_json:
         typer.echo(json.dumps({"bundle": name, "version": __version__, **evaluation.as_json()}))
     else:
         _print_evaluations([evaluation])
+    if report is not None:  # last, so that a page that cannot be written costs no figures
+        from samekind.report import write_report
+
+        write_report(report, [evaluation], bundle=name, threshold=model.threshold)
+        _say(f"{report}: report written")
 
 
 @app.command()
@@ -191,7 +200,7 @@ def demo(
     except MissingDataError as error:
         if data_dir is not None:  # it was said where to look
             raise
-        from samekind.data import glyphs
+        from samekind.data.glyphs import glyphs
 
         _say(f"Omniglot cannot be had ({error}); going on with glyphs, which are drawn by a program")
         background = glyphs(400, seed=seed)
@@ -242,8 +251,6 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = _complain("interrupted", code=INTERRUPTED)
     except OSError as error:  # what no other place foresaw, such as a full disk behind standard output
-        if error.filename is None:
-            _discard_output()
         code = _complain(f"{error.filename or 'the output'}: {error.strerror or error}")
     except Exception as error:
         # Typer's own errors of usage have no public base class, but all of them know how to word themselves
@@ -255,7 +262,7 @@ def main() -> None:
 
 
 def _load(source: str, *, data_dir: Path | None, on_bad_image: str = "skip") -> "LabelledImages":
-    from samekind.data import load
+    from samekind.data.source import load
 
     loaded = load(source, data_dir=data_dir, on_bad_image=on_bad_image)
     if loaded.summary:
@@ -364,12 +371,6 @@ def _complain(what: str, *, code: int = 2) -> int:
     """One line, whatever a library or a name put into it; returns the exit code."""
     _say(f"samekind: {' '.join(what.splitlines())}")
     return code
-
-
-def _discard_output() -> None:
-    """What is still buffered cannot be written: let it go, or the interpreter tries again when it exits."""
-    with suppress(OSError, ValueError):  # a standard output without a file needs no help
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(line: str) -> None:

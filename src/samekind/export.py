@@ -15,6 +15,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from safetensors.torch import load_file
 from torch import nn
 
@@ -181,6 +182,9 @@ def export_graph(network: Network, path: Path) -> None:
         )
     if program is None:
         raise ExportError("the exporter gave no graph")
+    # biases that the exporter computes become constants: only then does a runtime merge norms into convolutions
+    fold_constants(program.model)
+    remove_unused_nodes(program.model)
     graph = program.model_proto
     halve(graph)
     onnx.checker.check_model(graph)

@@ -165,6 +165,7 @@ def train(
         if checkpoint is not None and now - saved > checkpoint_seconds:
             checkpoints.save(checkpoint, state)
             saved = time.monotonic()
+    gpu = torch.cuda.get_device_name(place) if place.type == "cuda" else None
     network.eval().to("cpu").to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return Trained(
         encoder=encoder,
@@ -175,7 +176,7 @@ def train(
         seconds=state.seconds,
         images_seen=state.steps * batch_size,
         loss=state.mean_loss,
-        device=torch.cuda.get_device_name(place) if place.type == "cuda" else f"CPU, threads: {torch.get_num_threads()}",
+        device=gpu or f"CPU, threads: {torch.get_num_threads()}",
     )
 
 

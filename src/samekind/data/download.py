@@ -15,7 +15,7 @@ from samekind.errors import MissingDataError
 CHUNK = 1 << 16
 
 
-def download(url: str, path: Path, *, sha256: str, timeout: float = 30.0) -> None:
+def download(url: str, path: Path, *, sha256: str, timeout: float = 10.0) -> None:
     """Fetch a file, with a progress bar on standard error.
 
     The bytes gather in `<path>.part`; a later call goes on where a killed one stopped. The file gets its own name only
