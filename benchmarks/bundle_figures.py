@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS), help="which")
     parser.add_argument("--seed", type=int, default=0, help="of trials and intervals")
     given = parser.parse_args()
+    if len({Path(bundle).name for bundle in given.bundles}) < len(given.bundles):
+        parser.error("figures go by the names of the bundles' folders: name each folder differently")
     figures = {
         Path(bundle).name: evaluate(bundle, protocols=given.protocols, seed=given.seed) for bundle in given.bundles
     }

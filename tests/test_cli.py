@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -424,6 +425,23 @@ def test_verify_names_the_image_that_it_cannot_read(bundle: Bundle, pair: tuple[
         name = repr(str(path))[1:-1].replace("\\udcff", "\udcff")
         for images in ((path, pair[0]), (pair[0], path), (pair[0], pair[1], path)):
             assert_refused(samekind("verify", *images, "--model", bundle.path, "--json"), name, says)
+
+
+def test_a_huge_image_is_one_line_without_a_warning(bundle: Bundle, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    whole = pair[0].read_bytes()
+    header = b"IHDR" + (10_000).to_bytes(4) + (9_500).to_bytes(4) + whole[24:29]  # Pillow warns, and opens it
+    (tmp_path / "huge.png").write_bytes(whole[:12] + header + zlib.crc32(header).to_bytes(4) + whole[33:])
+    assert_refused(process("verify", tmp_path / "huge.png", pair[0], "--model", bundle.path), "huge.png", "64000000")
+
+
+def test_evaluate_goes_on_or_stops_at_a_bad_image(bundle: Bundle, parts: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(parts, tmp_path / "data"))
+    (sorted(data.iterdir())[0] / "text.png").write_bytes(b"no image at all")
+    command = ("evaluate", bundle.path, "--protocol", "verification", "--trials", "40", "--data", data)
+    assert_refused(samekind(*command, "--on-bad-image", "error"), "text.png")
+    ran = samekind(*command, "--on-bad-image", "skip")
+    assert ran.code == 0
+    assert "text.png" in ran.err
 
 
 def test_data_that_is_no_data_set_is_refused(bundle: Bundle, pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +143,7 @@ def evaluate(
     impostors: Annotated[str | None, typer.Option(help=IMPOSTORS_HELP)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of trials and intervals.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Write a page that shows curves and decisions.")] = None,
+    on_bad_image: OnBadImage = "skip",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -151,7 +153,8 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise InputError(f"expected a protocol among {', '.join(PROTOCOLS)}; got {protocol!r}")
     name, model, trained_on = _model(bundle, baseline)
-    labelled = _load(PROTOCOLS[protocol].data if data is None else data, data_dir=data_dir)
+    source = PROTOCOLS[protocol].data if data is None else data
+    labelled = _load(source, data_dir=data_dir, on_bad_image=on_bad_image)
     if labelled.fingerprint == trained_on:
         _say(f"{labelled.name} is what this model was trained on: these figures say nothing about unseen classes")
     of_pairs = "pairs" in PROTOCOLS[protocol].uses
@@ -242,6 +245,7 @@ def main() -> None:
     """Run the command: every wrong use and every error raised on purpose is one line and exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may hold bytes that are no text
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # an image that cannot be read is named in one line, by us
     try:
         code = app(prog_name="samekind", standalone_mode=False)
         if code == INTERRUPTED:  # Typer made it of the interruption, and said nothing
@@ -272,18 +276,17 @@ def _load(source: str, *, data_dir: Path | None, on_bad_image: str = "skip") -> 
 
 def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, str | None]":
     """Name, model and the fingerprint of what it was trained on, of a bundle or of a baseline."""
-    if (bundle is None) == (baseline is None):
-        raise InputError("expected either a BUNDLE or --baseline, got both or neither")
-    if baseline is not None:
+    if bundle is None and baseline is not None:
         from samekind.baselines import BASELINES
         from samekind.protocols import Model
 
         if baseline not in BASELINES:
             raise InputError(f"unknown baseline {baseline!r}; expected one of {', '.join(BASELINES)}")
         return f"baseline:{baseline}", Model(BASELINES[baseline]), None
+    if bundle is None or baseline is not None:
+        raise InputError("expected either a BUNDLE or --baseline, got both or neither")
     from samekind.verifier import Verifier
 
-    assert bundle is not None
     verifier = Verifier.load(bundle)
     return bundle, verifier.model, verifier.bundle.manifest.provenance.data_fingerprint
 
@@ -347,7 +350,8 @@ def _progress() -> "Iterator[Callable[[Progress], None]]":
             bar.update(task, completed=progress.share, note=note, visible=True)
             if not console.is_terminal and (tenths := int(progress.share * 10)) > printed:
                 printed = tenths
-                _say(f"{progress.share:.0%}, {note}, {progress.seconds:.0f} s")
+                left = progress.seconds * (1 / progress.share - 1)
+                _say(f"{progress.share:.0%}, {note}, {left:.0f} s left")
 
         yield report
 

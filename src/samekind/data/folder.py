@@ -207,9 +207,8 @@ def _why_bad(path: Path) -> str:
     if not path.is_file():
         return "not a file"  # a broken link, or a pipe that would never end
     try:
-        open_image(
-            path, draft=("RGB", (16, 16))
-        )  # all bytes are decoded, but a JPEG to few pixels: several times faster
+        # all bytes are decoded, but a JPEG to few pixels: several times faster
+        open_image(path, draft=("RGB", (16, 16)))
     except ImageError as error:
         return str(error).removeprefix(f"{path}: ")
     return ""

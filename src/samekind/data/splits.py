@@ -20,9 +20,7 @@ GROUPS_TO_SPLIT = 10
 
 COARSE = Preprocessing(size=24)
 FINE = Preprocessing(size=96)
-COARSE_SIMILARITY = (
-    0.85  # copies that are re-encoded, resized, brightened or shifted by 1 in 105 pixels stay above 0.88
-)
+COARSE_SIMILARITY = 0.85  # copies re-encoded, resized, brightened or shifted by 1 in 105 pixels stay above 0.88
 SHIFT = 2  # pixels of the fine grid
 BLOCK = 1024  # rows of the similarity matrix, or pairs, at a time
 
