@@ -31,7 +31,7 @@ def untrained(name: str, folder: Path) -> Bundle:
     encoder = build_encoder(recipe.encoder, size, channels, recipe.dim).eval()
     head = build_head("euclidean", recipe.dim)
     network = Network(encoder, head, recipe.encoder, "euclidean", recipe.dim, recipe.preprocessing)
-    nowhere = Provenance("untrained", "none", "none", "none", 0, 0, 0, "none", 0, 0, 0.0, "none", 0)
+    nowhere = Provenance("untrained", "none", "none", "none", 0, (), 0, "none", 0, 0, 0.0, "none", 0)
     return write_bundle(folder / f"untrained-{name}", network, glyphs(60, 20), nowhere)
 
 

@@ -77,7 +77,7 @@ def provenance_of(data: LabelledImages) -> Provenance:
         data=data.name,
         data_fingerprint=data.fingerprint,
         classes=len(data.classes),
-        held_out_classes=20,
+        held_out_classes=tuple(f"held out {index}" for index in range(20)),
         images=len(data),
         loss="supcon",
         steps=60,

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import TINY, Small
-from samekind.building import Built, build_bundle, choose_recipe
+from samekind.building import HELD_OUT, Built, build_bundle, choose_recipe
 from samekind.bundle import WEIGHTS, Bundle, digest, load_bundle
 from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
+from samekind.data.splits import split_classes
 from samekind.errors import InputError
 from samekind.images import Preprocessing
 from samekind.recipes import RECIPES, Budget
@@ -133,7 +134,10 @@ def test_a_choice_that_cannot_be_is_refused() -> None:
 def test_a_bundle_says_where_it_comes_from(told: Told, small: Small) -> None:
     provenance = load_bundle(told.built.bundle.path).manifest.provenance
     assert (provenance.command, provenance.seed, provenance.steps) == ("typed by hand", 3, 2)
-    assert (provenance.classes, provenance.held_out_classes, provenance.images) == (36, 4, 36 * 8)
+    assert (provenance.classes, provenance.images) == (36, 36 * 8)
+    held_out = split_classes(small.train, HELD_OUT, rng=np.random.default_rng(3)).held_out
+    assert provenance.held_out_classes == held_out.classes
+    assert len(held_out.classes) == 4
     assert (provenance.data, provenance.data_fingerprint) == (small.train.name, small.train.fingerprint)
     assert (provenance.loss, provenance.images_seen) == ("supcon", 2 * TINY.classes * TINY.images)
     assert told.built.steps == 2
@@ -161,7 +165,7 @@ def test_the_same_seed_and_steps_give_the_same_weights(told: Told, small: Small,
 def test_few_classes_still_give_two_for_the_threshold(small: Small, tmp_path: Path) -> None:
     four = small.train.take_classes(np.arange(4))
     manifest = build(four, tmp_path / "model", steps=20).built.bundle.manifest
-    assert (manifest.provenance.classes, manifest.provenance.held_out_classes) == (2, 2)
+    assert (manifest.provenance.classes, len(manifest.provenance.held_out_classes)) == (2, 2)
     with pytest.raises(InputError, match=r"four classes, .*; got 3"):
         build(small.train.take_classes(np.arange(3)), tmp_path / "other")
 
@@ -184,13 +188,40 @@ def test_images_that_nearly_agree_are_named(small: Small, tmp_path: Path) -> Non
         line for line in build(replace(small.train, items=items), tmp_path / "model").lines if "nearly the same" in line
     )
     assert small.train.names[0] in line
-    assert "and 139 more" in line  # 36 classes by 4, less the five that are named
+    assert "and 27 more" in line  # of each of 4 held-out drawings the eight closest, less the five that are named
 
 
 def test_a_loss_that_is_unknown_is_refused_before_an_image_is_read(tmp_path: Path) -> None:
     missing = replace(photos(ground=10), items=[tmp_path / "missing.png"] * 12)
     with pytest.raises(InputError, match="unknown loss 'none'"):
         build(missing, tmp_path / "model", loss="none")
+
+
+@pytest.mark.parametrize(("encoder", "size", "says"), [("huge", 16, "unknown encoder 'huge'"), ("small", 24, "got 24")])
+def test_an_encoder_that_cannot_be_built_is_refused_before_an_image_is_read(
+    tmp_path: Path, encoder: str, size: int, says: str
+) -> None:
+    missing = replace(photos(ground=10), items=[tmp_path / "missing.png"] * 12)
+    recipe = replace(TINY, encoder=encoder, preprocessing=Preprocessing(size=size))
+    with pytest.raises(InputError, match=says):
+        build_bundle(missing, tmp_path / "model", recipe=recipe, budget=Budget(steps=1))
+
+
+def test_a_poor_class_that_lowers_the_images_of_a_batch_is_named() -> None:
+    lines: list[str] = []
+    data = photos(ground=10)  # three images a class
+    assert choose_recipe(data.take(np.arange(1, 12)), notify=lines.append).images == 2
+    assert lines == ["class0 has 2 images only, so batches hold 2 images a class and not 4"]
+    choose_recipe(photos(ground=10, each=4), notify=lines.append)
+    assert len(lines) == 1
+
+
+def test_a_threshold_that_rests_on_few_classes_is_named(told: Told, small: Small, tmp_path: Path) -> None:
+    assert any("the threshold rests on 4 classes only" in line for line in told.lines)
+    many = glyphs(100, 4, seed=5)
+    lines = build(many, tmp_path / "model", steps=20).lines
+    assert "360 images of 90 classes; 10 held out" in lines
+    assert not any("the threshold rests" in line for line in lines)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_training(
@@ -213,7 +244,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(
 def test_a_checkpoint_is_not_thrown_away_without_a_word(told: Told, small: Small, tmp_path: Path) -> None:
     assert not any("resume" in line for line in told.lines)
     (tmp_path / "model.checkpoint").write_bytes(b"of an interrupted training")
-    assert any("will be replaced; --resume" in line for line in build(small.train, tmp_path / "model").lines)
+    lines = build(small.train, tmp_path / "model").lines
+    assert any("will be replaced; only `samekind train --resume` goes on" in line for line in lines)
 
 
 def test_resuming_without_a_checkpoint_says_so(small: Small, tmp_path: Path) -> None:

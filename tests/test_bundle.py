@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from samekind.bundle import (
     WEIGHTS,
     Bundle,
     load_bundle,
+    refuse_other,
     replacing,
     save_manifest,
     save_weights,
@@ -58,8 +62,11 @@ def test_a_bundle_is_four_files_that_anyone_may_read(bundle: Bundle) -> None:
 def test_what_was_written_is_what_is_read(bundle: Bundle, copy: Path) -> None:
     assert load_bundle(copy).manifest == bundle.manifest
     assert load_bundle(str(copy)).manifest == bundle.manifest
-    save_manifest(copy, replace(bundle.manifest, calibration=None))
-    assert load_bundle(copy).manifest == replace(bundle.manifest, calibration=None)
+    names = ("\\", "\u0396\u03ad\u03bd\u03b1", "no text: \udcff")
+    provenance = replace(bundle.manifest.provenance, held_out_classes=names)
+    for changed in (replace(bundle.manifest, calibration=None), replace(bundle.manifest, provenance=provenance)):
+        save_manifest(copy, changed)
+        assert load_bundle(copy).manifest == changed
 
 
 def test_the_manifest_is_plain_json_without_names_of_this_machine(bundle: Bundle) -> None:
@@ -201,6 +208,35 @@ def test_an_older_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
         assert os.listdir(path) == ["old"]
     assert os.listdir(path) == ["new"]
     assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    program = f"""
+import os, signal
+from pathlib import Path
+from samekind.bundle import replacing
+with replacing(Path({str(path)!r})) as folder:
+    (folder / "half").write_text("")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 1
+    (tmp_path / ".bundle.old").mkdir()  # killed between the two renames
+    with replacing(path) as folder:
+        (folder / "new").write_text("")
+        assert (tmp_path / ".bundle.old").exists(), "it may be the only whole one"
+    assert os.listdir(path) == ["new"]
+    assert os.listdir(tmp_path) == ["bundle"]
+
+
+def test_only_a_bundle_may_be_replaced(bundle: Bundle, tmp_path: Path) -> None:
+    refuse_other(bundle.path)
+    refuse_other(tmp_path / "new")
+    (tmp_path / "file").write_text("")
+    for other in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InputError, match=f"{other}: exists and is no bundle; choose another --out"):
+            refuse_other(other)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), MissingDataError("x"), BundleError("x")])

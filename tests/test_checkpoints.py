@@ -1,6 +1,9 @@
 """The state of a training on disk: whole or not at all, and of the same training or refused."""
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +123,24 @@ def test_a_full_disk_leaves_the_older_one(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["state"]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    save(tmp_path / "reference", new_state(1))
+    whole = (tmp_path / "reference").read_bytes()
+    save_and_die = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_checkpoints import new_state, save
+os.replace = lambda old, new: os.kill(os.getpid(), signal.SIGKILL)
+save(Path({str(tmp_path / "state")!r}), new_state(1))
+"""
+    assert subprocess.run([sys.executable, "-c", save_and_die], check=False).returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    save(tmp_path / "state", new_state(1))
+    assert sorted(os.listdir(tmp_path)) == ["reference", "state"]
+    assert (tmp_path / "state").read_bytes() == whole
 
 
 def test_everything_that_decides_a_training_is_in_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

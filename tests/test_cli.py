@@ -78,6 +78,19 @@ def process(*arguments: str | Path | bytes, program: tuple[str, ...] = ("-m", "s
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def without_omniglot(folder: Path, *options: str) -> Ran:
+    """A short demo in a folder of this folder, where Omniglot cannot be had."""
+    return process(
+        "demo",
+        *("--out", str(folder / "demo"), "--minutes", "0.05", "--seed", "1"),
+        *options,
+        SAMEKIND_DATA="",
+        XDG_CACHE_HOME=str(folder / "cache"),
+        https_proxy=NOWHERE,
+        HTTPS_PROXY=NOWHERE,
+    )
+
+
 def only_object(ran: Ran) -> dict[str, object]:
     """The one JSON object that is all of standard output."""
     assert ran.out.count("\n") == 1
@@ -86,9 +99,9 @@ def only_object(ran: Ran) -> dict[str, object]:
     return content
 
 
-def assert_refused(ran: Ran, *words: str) -> None:
-    """Exit code 2 and one line that holds these words, nothing else."""
-    assert ran.code == 2, ran
+def assert_refused(ran: Ran, *words: str, code: int = 2) -> None:
+    """An exit code and one line that holds these words, nothing else."""
+    assert ran.code == code, ran
     assert ran.out == ""
     assert ran.err.startswith("samekind: ")
     assert len(ran.err.splitlines()) == 1, ran.err
@@ -181,7 +194,7 @@ def test_verify_speaks_to_a_person(bundle: Bundle, pair: tuple[Path, Path]) -> N
     ran = samekind("verify", pair[0], pair[0], "--model", bundle.path)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("same: probability of same ")
-    assert "identical images" in ran.out
+    assert "identical to the model" in ran.out
     assert len(ran.out.splitlines()) == 1
 
 
@@ -193,12 +206,12 @@ def test_verify_takes_several_references(bundle: Bundle, pair: tuple[Path, Path]
     assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2, abs=1e-6)  # type: ignore[operator]
 
 
-def test_verify_names_a_bundle_without_a_threshold(copied: Path, pair: tuple[Path, Path]) -> None:
+def test_verify_cannot_tell_without_a_threshold(copied: Path, pair: tuple[Path, Path]) -> None:
     manifest = json.loads((copied / MANIFEST).read_text(encoding="utf-8"))
     (copied / MANIFEST).write_text(json.dumps({**manifest, "calibration": None}), encoding="utf-8")
-    assert_refused(
-        samekind("verify", *pair, "--model", copied, "--json"), str(copied), "no threshold", "samekind train"
-    )
+    for options in ((), ("--json",)):
+        ran = samekind("verify", *pair, "--model", copied, *options)
+        assert_refused(ran, str(copied), "no threshold", "samekind train", code=3)
 
 
 def test_train_writes_a_bundle_that_says_how_it_was_made(learned: Learned, parts: Path) -> None:
@@ -298,16 +311,32 @@ def test_verification_takes_pairs_by_trials_and_impostors(bundle: Bundle, parts:
     assert hard["metrics"] != only_object(samekind(*common, tmp_path / "grouped"))["metrics"]
 
 
-def test_evaluate_speaks_to_a_person_and_warns_of_its_own_training_data(
+def test_evaluate_speaks_to_a_person(learned: Learned, tmp_path: Path) -> None:
+    common = ("evaluate", learned.path, "--protocol", "one-shot", "--ways", "4", "--trials", "50", "--data")
+    ran = samekind(*common, write_classes(tmp_path / "unseen", seed=12))
+    assert (ran.code, ran.err) == (0, "")
+    assert "accuracy" in ran.out
+    assert "%" in ran.out
+
+
+def test_on_its_training_data_a_model_is_measured_on_the_held_out_classes(
     learned: Learned, parts: Path, tmp_path: Path
 ) -> None:
-    common = ("evaluate", learned.path, "--protocol", "one-shot", "--ways", "4", "--trials", "50", "--data")
-    seen = samekind(*common, parts)
-    assert seen.code == 0
-    assert "accuracy" in seen.out
-    assert "%" in seen.out
-    assert "trained on" in seen.err
-    assert samekind(*common, write_classes(tmp_path / "unseen", seed=12)).err == ""
+    common = ("evaluate", learned.path, "--protocol", "verification", "--seed", "3", "--json", "--data")
+    ran = samekind(*common, parts)
+    assert ran.code == 0, ran
+    assert ran.err == (
+        "this model was trained on the other classes of this data; measured on the 2 held-out ones, "
+        "which also set the threshold\n"
+    )
+    held_out = load_bundle(learned.path).manifest.provenance.held_out_classes
+    for name in held_out:
+        shutil.copytree(parts / name, tmp_path / "held-out" / name)
+    alone = only_object(samekind(*common, tmp_path / "held-out"))
+    measured = only_object(ran)
+    assert measured.pop("data") == f"{parts}, held-out classes"
+    assert alone.pop("data") == str(tmp_path / "held-out")
+    assert measured == alone
 
 
 def test_a_baseline_needs_no_bundle(parts: Path) -> None:
@@ -542,8 +571,19 @@ def test_a_report_that_cannot_be_written_is_named(bundle: Bundle, parts: Path, t
     (tmp_path / "file").write_bytes(b"mine")
     common = ("evaluate", bundle.path, "--protocol", "one-shot", "--ways", "3", "--trials", "20", "--data", parts)
     for place in (tmp_path, tmp_path / "file" / "page.html", Path("/proc/page.html")):
-        assert_refused(samekind(*common, "--report", place), str(place))
+        ran = samekind(*common, "--report", place)
+        assert "accuracy" in ran.out  # measured is measured
+        assert_refused(Ran(ran.code, "", ran.err), str(place))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+def test_the_demo_shows_its_figures_even_where_the_report_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "demo" / "report.html").mkdir(parents=True)
+    ran = without_omniglot(tmp_path)
+    assert ran.code == 2
+    assert "report.html: a folder" in ran.err
+    assert "accuracy" in ran.out
 
 
 def test_train_refuses_what_nothing_can_be_learned_from(parts: Path, tmp_path: Path) -> None:
@@ -624,7 +664,9 @@ def test_a_full_disk_while_a_report_is_written_leaves_the_old_one(bundle: Bundle
     page = tmp_path / "page.html"
     page.write_text("the old page", encoding="utf-8")
     command = ("evaluate", bundle.path, "--protocol", "verification", "--data", parts, "--report", page)
-    assert_refused(process("10000", *command, program=("-c", FULL_DISK)), str(page), "File too large")
+    ran = process("10000", *command, program=("-c", FULL_DISK))
+    assert "accuracy" in ran.out
+    assert_refused(Ran(ran.code, "", ran.err), str(page), "File too large")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     assert page.read_text(encoding="utf-8") == "the old page"
 
@@ -650,15 +692,7 @@ def test_an_interrupted_training_says_so_and_writes_no_bundle(parts: Path, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("json_asked", [False, True])
 def test_the_demo_goes_on_with_glyphs_where_omniglot_cannot_be_had(tmp_path: Path, json_asked: bool) -> None:
-    ran = process(
-        "demo",
-        *("--out", str(tmp_path / "demo"), "--minutes", "0.05", "--seed", "1"),
-        *(["--json"] if json_asked else []),
-        SAMEKIND_DATA=str(tmp_path / "nowhere"),
-        XDG_CACHE_HOME=str(tmp_path / "cache"),
-        https_proxy=NOWHERE,
-        HTTPS_PROXY=NOWHERE,
-    )
+    ran = without_omniglot(tmp_path, *(["--json"] if json_asked else []))
     assert ran.code == 0, ran
     assert len([line for line in ran.err.splitlines() if "going on with glyphs" in line]) == 1
     assert "Traceback" not in ran.err

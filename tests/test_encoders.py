@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samekind.encoders import ENCODERS, KochEncoder, ResidualEncoder, SmallEncoder, Unit, build_encoder
+from samekind.encoders import ENCODERS, KochEncoder, ResidualEncoder, SmallEncoder, Unit, build_encoder, probe
 from samekind.errors import InputError, MissingExtraError
 from samekind.siamese import WeightedL1Head
 
@@ -101,6 +101,22 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     assert list(ENCODERS) == ["small", "residual", "koch"]
 
 
+def test_a_foreign_encoder_must_take_the_size() -> None:
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 9), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 8 * 8, 5), nn.Dropout())
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    assert probe(encoder, 16, 3, 5, name="theirs") is encoder
+    assert encoder.training
+    assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+    for size, channels in ((17, 3), (8, 3), (16, 1)):
+        with pytest.raises(
+            InputError, match=f"theirs takes no images of {size} pixels .*choose another size"
+        ) as caught:
+            probe(encoder, size, channels, 5, name="theirs")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"expected an embedding \(1, 6\) of theirs at 16 pixels, got \(1, 5\)"):
+        probe(encoder, 16, 3, 6, name="theirs")
+
+
 @pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
 def test_without_timm_the_error_names_the_command() -> None:
     with pytest.raises(MissingExtraError, match=r"pip install 'samekind\[timm\]'"):
@@ -113,3 +129,5 @@ def test_any_network_of_timm() -> None:
     assert encoder(torch.rand(2, 3, 32, 32)).shape == (2, 8)
     with pytest.raises(InputError, match="timm knows no network 'resnet'"):
         build_encoder("timm:resnet", 32, 3, 8)
+    with pytest.raises(InputError, match="timm:vit_tiny_patch16_224 takes no images of 32 pixels"):
+        build_encoder("timm:vit_tiny_patch16_224", 32, 3, 8)

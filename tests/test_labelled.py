@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from samekind.data.folder import load_folder
+from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError
 from samekind.images import Preprocessing
@@ -102,3 +104,20 @@ def test_lengths_that_differ_are_refused() -> None:
         replace(data, labels=data.labels + 1)
     with pytest.raises(InputError, match=r"labels in 0\.\.2"):
         replace(data, labels=data.labels - 1)
+
+
+def test_saved_data_is_read_back_as_it_was(tmp_path: Path) -> None:
+    drawn = glyphs(22, 2, seed=3)
+    drawn.save(tmp_path / "drawn")
+    again = load_folder(tmp_path / "drawn").images
+    assert again.classes == drawn.classes
+    assert again.groups == drawn.groups
+    for index in range(len(drawn)):
+        assert np.array_equal(np.asarray(again[index][0]), np.asarray(drawn[index][0]))
+    with pytest.raises(InputError, match="empty folder"):
+        drawn.save(tmp_path / "drawn")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="cannot be written"):
+        drawn.save(tmp_path / "file" / "below")
+    with pytest.raises(InputError, match="paths below"):
+        replace(drawn, classes=("../outside", *drawn.classes[1:])).save(tmp_path / "other")

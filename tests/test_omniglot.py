@@ -2,9 +2,13 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -116,7 +120,10 @@ def test_the_environment_and_the_cache_are_looked_in(tmp_path: Path, monkeypatch
     assert cache.is_relative_to(tmp_path)
     zip_up_into = {**fake_runs(cache), "run01/test/item01.png": b"cached"}
     zip_up(cache / "all_runs.zip", zip_up_into)
-    assert b"cached" in omniglot.load("runs").items  # the named folder does not exist
+    with pytest.raises(MissingDataError, match=f"SAMEKIND_DATA names {tmp_path / 'named'}, .*no such folder"):
+        omniglot.load("runs")
+    (tmp_path / "named").mkdir()
+    assert b"cached" in omniglot.load("runs").items  # the named folder has no archive in it
     unpack(tmp_path / "named", fake_runs(tmp_path / "named"))
     assert b"cached" not in omniglot.load("runs").items
     (tmp_path / "empty").mkdir()
@@ -150,10 +157,12 @@ def test_an_unknown_part_lists_the_known_ones() -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves PAYLOAD; obeys Range or not; may break off after some bytes."""
+    """Serves PAYLOAD; obeys Range or not; may break off after some bytes, or pause after some until it may go on."""
 
     ranges = True
     break_after: int | None = None
+    pause_after = 0
+    go_on: threading.Event
     asked: list[str | None]
 
 
@@ -171,7 +180,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: self.server.break_after])
+        with suppress(ConnectionError):  # who asked may be gone
+            self.wfile.write(body[: self.server.pause_after])
+            self.server.go_on.wait(timeout=8)
+            self.wfile.write(body[self.server.pause_after : self.server.break_after])
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -180,7 +192,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     running = Server(("127.0.0.1", 0), Handler)
-    running.asked = []
+    running.asked, running.go_on = [], threading.Event()
+    running.go_on.set()
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield running
@@ -199,7 +212,7 @@ def test_download_writes_the_file_and_nothing_else(
     path = tmp_path / "deep" / "file.zip"
     download(address(server), path, sha256=DIGEST)
     assert path.read_bytes() == PAYLOAD
-    assert [entry.name for entry in path.parent.iterdir()] == ["file.zip"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["file.zip", "file.zip.lock"]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "file.zip" in captured.err
@@ -218,6 +231,49 @@ def test_a_broken_download_is_gone_on_with(server: Server, ranges: bool, tmp_pat
     assert server.asked == [None, "bytes=200000-"]
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up, "waited for too long"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_processes_fetch_one_file_once(server: Server, killed: bool, tmp_path: Path) -> None:
+    path, part = tmp_path / "file.zip", tmp_path / "file.zip.part"
+    call = f"from pathlib import Path; download({address(server)!r}, Path({str(path)!r}), sha256={DIGEST!r})"
+    command = [sys.executable, "-c", f"from samekind.data.download import download; {call}"]
+    server.pause_after = 200_000
+    server.go_on.clear()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
+        wait_until(lambda: part.exists() and part.stat().st_size > 100_000)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
+            assert second.stderr is not None
+            line = second.stderr.readline()
+            if killed:
+                first.kill()
+                first.wait()
+            server.go_on.set()
+            said = line + second.stderr.read()
+    assert (first.returncode == 0) is not killed
+    assert second.returncode == 0, said
+    assert path.read_bytes() == PAYLOAD
+    assert "another process" in line
+    assert len(server.asked) == (2 if killed else 1)
+    assert all(asked is not None for asked in server.asked[1:])  # it goes on where the killed one stopped
+    assert not part.exists()
+
+
+def test_a_file_that_is_there_is_not_fetched(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "file.zip"
+    path.write_bytes(PAYLOAD)
+    download(address(server), path, sha256=DIGEST)
+    assert server.asked == []
+    path.write_bytes(b"another file")
+    download(address(server), path, sha256=DIGEST)
+    assert path.read_bytes() == PAYLOAD
+
+
 def test_a_part_that_is_already_whole_is_taken(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "file.zip"
     (tmp_path / "file.zip.part").write_bytes(PAYLOAD)
@@ -229,7 +285,7 @@ def test_a_wrong_digest_keeps_the_file_aside(server: Server, tmp_path: Path) -> 
     path = tmp_path / "file.zip"
     with pytest.raises(MissingDataError, match=rf"expected SHA-256 {'0' * 64}, got {DIGEST}"):
         download(address(server), path, sha256="0" * 64)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file.zip.rejected"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file.zip.lock", "file.zip.rejected"]
     download(address(server), path, sha256=DIGEST)
     assert path.read_bytes() == PAYLOAD
 

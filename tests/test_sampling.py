@@ -1,7 +1,5 @@
 """Batches: P classes x K images, no image twice, a share of them from within few groups."""
 
-from itertools import islice
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,6 +33,11 @@ def batches(
     )
 
 
+def draws(drawing: ClassBatches, count: int) -> list[Labels]:
+    """So many batches, one after the other."""
+    return [drawing.draw() for _ in range(count)]
+
+
 @given(
     counts=st.lists(st.integers(2, 5), min_size=2, max_size=12),
     groups=st.integers(1, 4),
@@ -51,7 +54,7 @@ def test_every_batch_is_p_classes_of_k_different_images(  # noqa: PLR0917 (hypot
     drawing = ClassBatches(
         labels, labels % groups, classes=classes, images=images, within=within, groups_at_once=at_once, rng=rng
     )
-    for drawn in islice(drawing, 5):
+    for drawn in draws(drawing, 5):
         assert drawn.dtype == np.int64
         assert len(set(drawn.tolist())) == len(drawn)
         of_class = labels[drawn].reshape(-1, images)
@@ -66,14 +69,14 @@ def test_sizes_are_those_asked_for() -> None:
 
 
 def test_each_image_of_each_class_comes_up() -> None:
-    seen = set(np.concatenate(list(islice(batches(), 200))).tolist())
+    seen = set(np.concatenate(draws(batches(), 200)).tolist())
     assert seen == set(range(120))
 
 
 @pytest.mark.parametrize("within", [0.0, 0.3, 1.0])
 def test_the_share_within_groups_is_kept(within: float) -> None:
     _, groups = grouped()
-    single = [len(set(groups[drawn].tolist())) == 1 for drawn in islice(batches(within=within), 400)]
+    single = [len(set(groups[drawn].tolist())) == 1 for drawn in draws(batches(within=within), 400)]
     assert abs(np.mean(single) - within) < 0.08
 
 
@@ -81,12 +84,12 @@ def test_the_share_within_groups_is_kept(within: float) -> None:
 def test_a_batch_within_groups_is_from_as_many_as_asked_for(at_once: int) -> None:
     _, groups = grouped()
     drawing = batches(within=1.0, groups_at_once=at_once)
-    assert max(len(set(groups[drawn].tolist())) for drawn in islice(drawing, 50)) == at_once
+    assert max(len(set(groups[drawn].tolist())) for drawn in draws(drawing, 50)) == at_once
 
 
 def test_more_groups_are_taken_where_few_do_not_fill_the_batch() -> None:
     _, groups = grouped()
-    for drawn in islice(batches(classes=12, within=1.0), 20):
+    for drawn in draws(batches(classes=12, within=1.0), 20):
         assert drawn.shape == (36,)
         assert len(set(groups[drawn].tolist())) == 3
 
@@ -94,13 +97,13 @@ def test_more_groups_are_taken_where_few_do_not_fill_the_batch() -> None:
 def test_one_group_is_no_group() -> None:
     labels, _ = grouped()
     drawing = ClassBatches(labels, np.zeros_like(labels), within=1.0, classes=4, images=2, rng=np.random.default_rng(0))
-    seen = {tuple(sorted(set(labels[drawn].tolist()))) for drawn in islice(drawing, 20)}
+    seen = {tuple(sorted(set(labels[drawn].tolist()))) for drawn in draws(drawing, 20)}
     assert len(seen) > 10
 
 
 def test_the_generator_decides_alone() -> None:
     first, again, other = batches(seed=1), batches(seed=1), batches(seed=2)
-    assert [b.tolist() for b in islice(first, 3)] == [b.tolist() for b in islice(again, 3)]
+    assert [b.tolist() for b in draws(first, 3)] == [b.tolist() for b in draws(again, 3)]
     assert other.draw().tolist() != batches(seed=1).draw().tolist()
     restored = batches(seed=9)
     restored.rng.bit_generator.state = first.rng.bit_generator.state

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from PIL import Image
 from samekind.data import omniglot
 from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
-from samekind.data.splits import find_leaks, split_classes
+from samekind.data.splits import CLOSEST, find_leaks, split_classes
 from samekind.errors import InputError
 
 GLYPHS = glyphs(240, 3)
@@ -44,8 +45,10 @@ def test_no_class_and_no_image_is_on_both_sides(classes: int, fraction: float, s
     assert set(left.classes) | set(right.classes) == set(data.classes)
     assert not set(left.classes) & set(right.classes)
     assert sorted(left.names + right.names) == sorted(data.names)
-    if groups is not None and min(groups, classes) >= 10:
+    if groups is not None and min(groups, classes) >= 10 and fraction < 0.8:
         assert not set(left.groups or ()) & set(right.groups or ())
+    elif groups is not None and min(groups, classes) >= 10:
+        assert min(len(left.classes), len(right.classes)) >= 2
     else:
         assert len(right.classes) == round(fraction * classes)
 
@@ -57,6 +60,39 @@ def test_the_fraction_is_of_groups_where_there_are_ten() -> None:
     fewer = split_classes(GLYPHS.take_classes(np.arange(180)), 0.25, rng=np.random.default_rng(0))
     assert len(fewer.held_out.classes) == 45
     assert len(set(fewer.held_out.groups or ())) > 3
+
+
+def uneven(sizes: list[int]) -> LabelledImages:
+    """Groups of these many classes."""
+    of_class = [f"group{group}" for group, size in enumerate(sizes) for _ in range(size)]
+    return replace(toy(len(of_class)), groups=tuple(of_class))
+
+
+@pytest.mark.parametrize("sizes", [[1] * 9 + [20], [20] + [1] * 9, [1] * 10, [2] + [1] * 10, [20, *[1] * 13]])
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+def test_uneven_groups_are_held_out_whole_at_any_seed(sizes: list[int], fraction: float) -> None:
+    data = uneven(sizes)
+    for seed in range(30):
+        split = split_classes(data, fraction, rng=np.random.default_rng(seed))
+        assert min(len(split.train.classes), len(split.held_out.classes)) >= 2
+        assert not set(split.train.groups or ()) & set(split.held_out.groups or ())
+        groups = len(set(split.held_out.groups or ()))
+        wanted = max(1, round(fraction * len(sizes)))
+        assert wanted <= groups <= max(wanted, 2)  # a second group only beside one of a single class
+
+
+def test_classes_are_held_out_where_whole_groups_would_leave_too_few() -> None:
+    data = uneven([1] * 9 + [20])
+    seen = set()
+    for seed in range(30):
+        split = split_classes(data, 0.9, rng=np.random.default_rng(seed))
+        assert min(len(split.train.classes), len(split.held_out.classes)) >= 2
+        parted = bool(set(split.train.groups or ()) & set(split.held_out.groups or ()))
+        assert len(split.held_out.classes) == (26 if parted else 9)
+        seen.add(parted)
+    assert seen == {True, False}
+    with pytest.raises(InputError, match="at least two classes on each side of the split, got 1 and 9 of 10"):
+        split_classes(uneven([1] * 10), 0.9, rng=np.random.default_rng(0))
 
 
 def test_the_generator_draws() -> None:
@@ -144,6 +180,48 @@ def test_empty_sides_and_plain_images_leak_nothing() -> None:
     assert find_leaks(empty, GLYPHS) == find_leaks(GLYPHS, empty) == ()
     plain = replace(toy(4), items=[np.full((30, 30), 20 * i, dtype=np.uint8) for i in range(12)])
     assert find_leaks(plain.take(np.arange(6)), plain.take(np.arange(6, 12))) == ()
+
+
+def on_one_ground(count: int) -> LabelledImages:
+    """Photographs of one table: each shows a thing of its own, and all of them look alike when small."""
+    rng = np.random.default_rng(5)
+    down, across = np.mgrid[:96, :96]
+    ground = 60 + down + 20 * np.sin(across / 9)
+    items = []
+    for _ in range(count):
+        photo = ground.copy()
+        top, left = rng.integers(30, 50, 2)
+        photo[top : top + 16, left : left + 16] += np.kron(rng.normal(0, 60, (4, 4)), np.ones((4, 4)))
+        items.append(np.clip(photo, 0, 255).astype(np.uint8))
+    return replace(
+        toy(count), items=items, names=tuple(f"photo{i}" for i in range(count)), labels=np.arange(count, dtype=np.int64)
+    )
+
+
+def test_of_many_look_alikes_only_the_closest_are_compared() -> None:
+    photos = on_one_ground(100)
+    left, right = photos.take(np.arange(80)), photos.take(np.arange(80, 100))
+    # at so low a similarity every pair that is compared is named
+    compared = find_leaks(left, right, similarity=1e-6)
+    assert Counter(leak.right for leak in compared) == dict.fromkeys(right.names, CLOSEST)
+    copied = replace(right, items=[COPIES["smaller"](left[4 * index][0]) for index in range(20)])
+    named = {(leak.left, leak.right) for leak in find_leaks(left, copied, similarity=0.98)}
+    assert named == {(left.names[4 * index], right.names[index]) for index in range(20)}
+
+
+@pytest.mark.skipif("SAMEKIND_DATA" not in os.environ, reason="SAMEKIND_DATA names no folder with Omniglot")
+@pytest.mark.parametrize(
+    ("seed", "classes", "alphabets"),
+    [
+        (0, 90, {"Arcadian", "Early_Aramaic", "Sanskrit"}),
+        (1, 62, {"Blackfoot_(Canadian_Aboriginal_Syllabics)", "Hebrew", "Latin"}),
+        (2, 95, {"Blackfoot_(Canadian_Aboriginal_Syllabics)", "Gujarati", "N_Ko"}),
+    ],
+)
+def test_models_were_trained_on_these_splits_of_omniglot(seed: int, classes: int, alphabets: set[str]) -> None:
+    split = split_classes(omniglot.load("background"), 0.1, rng=np.random.default_rng(seed))
+    assert set(split.held_out.groups or ()) == alphabets
+    assert len(split.held_out.classes) == classes
 
 
 @pytest.mark.slow

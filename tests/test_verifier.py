@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import Small
 from samekind.bundle import Bundle, load_bundle
-from samekind.errors import BundleError, ImageError, InputError, MissingDataError
+from samekind.errors import BundleError, ImageError, InputError, MissingDataError, NoThresholdError
 from samekind.protocols import run
 from samekind.similarity import euclidean
 from samekind.verifier import IDENTICAL, Verifier
@@ -125,7 +126,7 @@ def test_protocols_measure_it(small: Small, verifier: Verifier) -> None:
 
 def test_without_a_threshold_it_refuses_to_decide(small: Small, bundle: Bundle) -> None:
     verifier = Verifier(replace(bundle, manifest=replace(bundle.manifest, calibration=None)))
-    with pytest.raises(BundleError, match="has no threshold, so it can score but not decide; train it with held-out"):
+    with pytest.raises(NoThresholdError, match="has no threshold, so it can score but not decide; train it with"):
         verifier.verify(drawing(small, 0), drawing(small, 1))
     assert verifier.embed([drawing(small, 0)]).shape == (1, 16)
     assert verifier.model.threshold is None
@@ -159,6 +160,29 @@ def test_a_manifest_that_does_not_fit_the_graph_is_an_error(bundle: Bundle) -> N
         with pytest.raises(BundleError, match="as the manifest says") as caught:
             Verifier(replace(bundle, manifest=manifest))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["image", "embedding"])
+def test_a_foreign_graph_whose_ends_have_other_names_is_an_error(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    model = onnx.load(bundle.graph)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["other" if end == name else end for end in names]
+    (end,) = model.graph.input if name == "image" else model.graph.output
+    end.name = "other"
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match=r"got .*'other'"):
+        Verifier(replace(bundle, path=tmp_path))
+
+
+def test_files_that_differ_only_in_what_the_model_does_not_see_are_identical_to_it(
+    small: Small, verifier: Verifier
+) -> None:
+    grey = Image.fromarray(drawing(small, 0))
+    large = grey.resize((4 * grey.width, 4 * grey.height), Image.Resampling.NEAREST)
+    tinted = Image.merge("RGB", (grey, grey, grey))
+    assert verifier.verify(grey, tinted).reasons == ("identical to the model",)
+    assert verifier.verify(grey, large.rotate(90)).reasons == ()
 
 
 def test_a_graph_that_does_not_run_is_an_error(bundle: Bundle, tmp_path: Path) -> None:

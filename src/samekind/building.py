@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from samekind import training
-from samekind.bundle import MANIFEST, Bundle, Provenance
+from samekind.bundle import Bundle, Provenance, refuse_other
 from samekind.data.labelled import LabelledImages
 from samekind.data.splits import find_leaks, split_classes
+from samekind.encoders import build_encoder
 from samekind.errors import InputError
 from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
@@ -23,6 +24,9 @@ from samekind.version import __version__
 
 HELD_OUT = 0.1
 """Share of the classes that training never sees, two at least: they set the threshold."""
+
+FEW = 10
+"""Fewer held-out classes than this, and a message says so."""
 
 NAMED = 5
 """How many pairs of images a message names before it says how many more there are."""
@@ -54,6 +58,7 @@ def choose_recipe(
     loss: str | None = None,
     size: int | None = None,
     colour: bool = False,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Recipe:
     """The recipe of an encoder, fitted to the data.
 
@@ -63,6 +68,7 @@ def choose_recipe(
         loss: by name, or None for the recipe's own.
         size: of the input in pixels, or None for the recipe's own.
         colour: whether colour counts; characters have none.
+        notify: called with a line for a person where the data makes the recipe another one.
     Returns:
         A recipe: for characters with quarter turns and dark ink; for other images with the ground (the median of
         their borders) at 0, so that what a warp moves in from outside looks like ground.
@@ -79,7 +85,11 @@ def choose_recipe(
         preprocessing = Preprocessing.for_photos(side)
     else:
         preprocessing = Preprocessing(size=side, invert=data.characters or _light_ground(data))
-    least = int(np.bincount(data.labels).min())
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    least = int(counts.min())
+    if least < recipe.images:
+        poorest = data.classes[int(counts.argmin())]
+        notify(f"{poorest} has {least} images only, so batches hold {least} images a class and not {recipe.images}")
     return replace(
         recipe,
         loss=recipe.loss if loss is None else loss,
@@ -116,13 +126,16 @@ def build_bundle(
         notify: called with a line for a person, now and then.
         report: called after every step.
     Raises:
-        InputError: an unknown loss, too few classes or images, one image is of two classes, or the bundle cannot be
-            written: found out before training, unless the disk fills up meanwhile.
+        InputError: an unknown loss or encoder, a size that it cannot take, too few classes or images, one image is of
+            two classes, or the bundle cannot be written: found out before training, unless the disk fills up meanwhile.
+        MissingExtraError: loss or encoder is of a library that is not installed.
         CollapseError: training goes nowhere.
         ExportError: the exported graph does not decide as the network does.
     """
     _refuse_place(path)
-    training.build_objective(recipe.loss, recipe.dim)  # only to refuse an unknown one before all images are read
+    # only to refuse what cannot be built before all images are read
+    training.build_objective(recipe.loss, recipe.dim)
+    build_encoder(recipe.encoder, recipe.preprocessing.size, recipe.preprocessing.channels, recipe.dim)
     # the name of a folder may hold bytes that are no text, and a bundle's manifest is text
     data = replace(data, name=data.name.encode(errors="backslashreplace").decode())
     _refuse_shared(data)
@@ -131,15 +144,23 @@ def build_bundle(
             f"{data.name}: expected at least four classes, two to learn from and two for the threshold; got {count}"
         )
     split = split_classes(data, max(HELD_OUT, 2 / count), rng=np.random.default_rng(seed))
+    held_out = split.held_out.classes
     if leaks := find_leaks(split.train, split.held_out):
         alike = _name_pairs([(leak.left, leak.right) for leak in leaks])
         notify(f"look nearly the same though of two classes: {alike}")
     checkpoint = path.with_name(path.name + ".checkpoint")
     if checkpoint.exists() and not resume:
-        notify(f"{checkpoint} of an interrupted training is there and will be replaced; --resume would go on from it")
+        notify(
+            f"{checkpoint} of an interrupted training is there and will be replaced; "
+            "only `samekind train --resume` goes on from one"
+        )
     if resume and not checkpoint.exists():
         notify(f"{checkpoint}: no such file to resume from; training begins anew")
-    notify(f"{len(split.train)} images of {len(split.train.classes)} classes; {len(split.held_out.classes)} held out")
+    notify(f"{len(split.train)} images of {len(split.train.classes)} classes; {len(held_out)} held out")
+    if len(held_out) < FEW:
+        notify(
+            f"the threshold rests on {len(held_out)} classes only; with more classes it and its probabilities get surer"
+        )
     trained = training.train(
         split.train.pixels(recipe.preprocessing),
         split.train.labels,
@@ -161,7 +182,7 @@ def build_bundle(
         data=data.name,
         data_fingerprint=data.fingerprint,
         classes=len(split.train.classes),
-        held_out_classes=len(split.held_out.classes),
+        held_out_classes=held_out,
         images=len(split.train),
         loss=recipe.loss,
         steps=trained.steps,
@@ -187,8 +208,7 @@ def _refuse_place(path: Path) -> None:
     try:
         if path.is_symlink():
             raise InputError(f"{path}: a link; choose the folder behind it, or another --out")
-        if path.exists() and not (path / MANIFEST).is_file():
-            raise InputError(f"{path}: exists and is no bundle; choose another --out")
+        refuse_other(path)
         str(path).encode()  # the model card names it
         there = next(parent for parent in path.absolute().parents if parent.exists())
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.checkpoint.", dir=there):

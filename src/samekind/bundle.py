@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +46,7 @@ class Provenance:
         data: name of the data set.
         data_fingerprint: of the data set, held-out classes included.
         classes: trained on.
-        held_out_classes: kept for the threshold.
+        held_out_classes: names of those kept for the threshold, which training never saw.
         images: different images trained on.
         loss: by name.
         steps: of the optimiser.
@@ -62,7 +61,7 @@ class Provenance:
     data: str
     data_fingerprint: str
     classes: int
-    held_out_classes: int
+    held_out_classes: tuple[str, ...]
     images: int
     loss: str
     steps: int
@@ -177,7 +176,8 @@ def shipped() -> tuple[str, ...]:
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     """Write samekind.json into a folder that `replacing` made."""
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    # the name of a class may hold bytes that are no text; a backslash and their code is JSON for them
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def save_weights(folder: Path, weights: dict[str, NDArray[np.generic]]) -> None:
@@ -192,32 +192,43 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def refuse_other(path: Path) -> None:
+    """Raise InputError where something lies that is no bundle, and that a bundle would replace."""
+    if path.exists() and not (path / MANIFEST).is_file():
+        raise InputError(f"{path}: exists and is no bundle; choose another --out")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that takes its name when all went well, and vanishes when not.
+    """A new folder `.<name>.part` beside `path` that takes its name when all went well, and vanishes when not.
+
+    What a killed process left of an earlier one is removed first.
 
     Raises:
         InputError: the folder cannot be written, or the disk is full.
     """
+    staged, old = path.with_name(f".{path.name}.part"), path.with_name(f".{path.name}.old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        if staged.exists():
+            shutil.rmtree(staged)
+        staged.mkdir()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     try:
         staged.chmod(0o755)
         yield staged
         if path.exists():  # a folder cannot be exchanged in one step: keep the old one until the new one is there
-            old = staged.with_name(staged.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
             path.rename(old)
             try:
                 staged.rename(path)
             except OSError:
                 old.rename(path)
                 raise
-            shutil.rmtree(old, ignore_errors=True)
         else:
             staged.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
     except SamekindError:  # one of them is an OSError too, and says more
         raise
     except OSError as error:

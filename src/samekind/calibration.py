@@ -62,6 +62,8 @@ def calibrate(scores: NDArray[np.float32], same: NDArray[np.bool_], *, classes: 
         probability never contradict each other.
     Raises:
         InputError: one kind of pair is missing, or genuine pairs do not score above impostors.
+    Source: Platt 1999, "Probabilistic outputs for support vector machines", section 2.2: the targets are not 1 and 0
+        but what as many pairs can tell, (n + 1) / (n + 2) and 1 / (n + 2); differs: both kinds weigh the same.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -72,16 +74,16 @@ def calibrate(scores: NDArray[np.float32], same: NDArray[np.bool_], *, classes: 
     if not genuine.mean() > impostor.mean():
         raise InputError("genuine pairs score no higher than impostors on held-out classes: nothing was learned")
     centre, spread = float(np.median(scores)), float(scores.std())  # an optimiser works best near unit scale
-    sign = np.concatenate([np.ones(len(genuine)), -np.ones(len(impostor))])
-    weight = np.concatenate([np.full(len(genuine), 0.5 / len(genuine)), np.full(len(impostor), 0.5 / len(impostor))])
+    counts = [len(genuine), len(impostor)]
+    # never 1 and 0: where the two kinds are separable the slope stays finite, and few pairs claim no certainty
+    target = np.repeat([(len(genuine) + 1) / (len(genuine) + 2), 1 / (len(impostor) + 2)], counts)
+    weight = np.repeat([0.5 / len(genuine), 0.5 / len(impostor)], counts)
     x = (np.concatenate([genuine, impostor]) - centre) / spread
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        margin = sign * (parameters[0] * x + parameters[1])
-        slope = -weight * sign * expit(-margin)
-        # where the two kinds are separable the slope would grow without end: a faint pull towards 0 keeps it finite
-        value = float(weight @ np.logaddexp(0, -margin) + 1e-6 * parameters[0] ** 2)
-        return value, np.array([slope @ x + 2e-6 * parameters[0], slope.sum()])
+        logit = parameters[0] * x + parameters[1]
+        slope = weight * (expit(logit) - target)
+        return float(weight @ (np.logaddexp(0, logit) - target * logit)), np.array([slope @ x, slope.sum()])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
     slope = float(found.x[0] / spread)

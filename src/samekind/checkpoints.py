@@ -80,7 +80,7 @@ def save(path: Path, state: State) -> None:
         "stuck": state.stuck,
         "rng": state.batches.rng.bit_generator.state,
     }
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged = path.with_name(f".{path.name}.part")  # what a killed process left of it is written over
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}

@@ -10,21 +10,22 @@ import json
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from samekind.errors import InputError, MissingDataError, MissingExtraError, SamekindError
+from samekind.console import complain, print_evaluations, say, training_progress
+from samekind.errors import InputError, MissingDataError, MissingExtraError, NoThresholdError, SamekindError
 from samekind.version import __version__
 
 if TYPE_CHECKING:
     from samekind.building import Built
+    from samekind.bundle import Provenance
     from samekind.data.labelled import LabelledImages
-    from samekind.protocols import Evaluation, Model
-    from samekind.training import Progress
+    from samekind.protocols import Model
 
 DATA_HELP = "omniglot:background, omniglot:evaluation, omniglot:small1, omniglot:small2, glyphs, a folder or a CSV."
 LOSS_HELP = "contrastive, triplet, supcon, cross-entropy or pml:NAME."
@@ -32,6 +33,8 @@ BUNDLE_HELP = "A bundle folder, or the name of a shipped bundle."
 IMPOSTORS_HELP = "koch, verification: any or same-group.  [default: any]"
 DEFAULT_MINUTES = 10.0
 DEMO_MINUTES = 4.0
+WRONG = 2
+CANNOT_TELL = 3
 INTERRUPTED = 130  # what shells expect of a command that was stopped by Ctrl-C
 
 app = typer.Typer(
@@ -56,8 +59,8 @@ def root(
         typer.echo(f"samekind {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        _say(context.get_help())
-        raise typer.Exit(2)
+        say(context.get_help())
+        raise typer.Exit(WRONG)
 
 
 @app.command()
@@ -67,7 +70,10 @@ def verify(
     model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
     as_json: AsJson = False,
 ) -> None:
-    """Decide whether QUERY shows the same kind of thing as the REFERENCEs. Exit code 0: same, 1: different."""
+    """Decide whether QUERY shows the same kind of thing as the REFERENCEs.
+
+    Exit code 0: same, 1: different, 3: cannot tell.
+    """
     from dataclasses import asdict
 
     from samekind.verifier import Verifier
@@ -111,8 +117,8 @@ def train(
         from samekind.recipes import Budget
     budget = Budget(minutes=DEFAULT_MINUTES if minutes is None and steps is None else minutes, steps=steps)
     labelled = _load(data, data_dir=data_dir, on_bad_image=on_bad_image)
-    recipe = choose_recipe(labelled, encoder=encoder, loss=loss, size=size, colour=colour)
-    with _progress() as report:
+    recipe = choose_recipe(labelled, encoder=encoder, loss=loss, size=size, colour=colour, notify=say)
+    with training_progress() as report:
         built = build_bundle(
             labelled,
             out,
@@ -121,7 +127,7 @@ def train(
             seed=seed,
             resume=resume,
             command=_command_line(),
-            notify=_say,
+            notify=say,
             report=report,
         )
     summary = _summary(built)
@@ -152,11 +158,11 @@ def evaluate(
 
     if protocol not in PROTOCOLS:
         raise InputError(f"expected a protocol among {', '.join(PROTOCOLS)}; got {protocol!r}")
-    name, model, trained_on = _model(bundle, baseline)
+    name, model, provenance = _model(bundle, baseline)
     source = PROTOCOLS[protocol].data if data is None else data
     labelled = _load(source, data_dir=data_dir, on_bad_image=on_bad_image)
-    if labelled.fingerprint == trained_on:
-        _say(f"{labelled.name} is what this model was trained on: these figures say nothing about unseen classes")
+    if provenance is not None and provenance.data_fingerprint == labelled.fingerprint:
+        labelled = _unseen(labelled, provenance)
     of_pairs = "pairs" in PROTOCOLS[protocol].uses
     evaluation = run(
         protocol,
@@ -172,12 +178,12 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps({"bundle": name, "version": __version__, **evaluation.as_json()}))
     else:
-        _print_evaluations([evaluation])
+        print_evaluations([evaluation])
     if report is not None:  # last, so that a page that cannot be written costs no figures
         from samekind.report import write_report
 
         write_report(report, [evaluation], bundle=name, threshold=model.threshold)
-        _say(f"{report}: report written")
+        say(f"{report}: report written")
 
 
 @app.command()
@@ -205,12 +211,12 @@ def demo(
             raise
         from samekind.data.glyphs import glyphs
 
-        _say(f"Omniglot cannot be had ({error}); going on with glyphs, which are drawn by a program")
+        say(f"Omniglot cannot be had ({error}); going on with glyphs, which are drawn by a program")
         background = glyphs(400, seed=seed)
         unseen = glyphs(100, seed=seed + 1)
         tests = [("verification", unseen), ("one-shot", unseen)]
-    recipe = choose_recipe(background, encoder="small", loss="contrastive")
-    with _progress() as progress:
+    recipe = choose_recipe(background, encoder="small", loss="contrastive", notify=say)
+    with training_progress() as progress:
         built = build_bundle(
             background,
             out / "bundle",
@@ -218,7 +224,7 @@ def demo(
             budget=budget,
             seed=seed,
             command=_command_line(),
-            notify=_say,
+            notify=say,
             report=progress,
         )
     verifier = Verifier(built.bundle)
@@ -230,38 +236,42 @@ def demo(
         "Loss": recipe.loss,
         "Encoder": recipe.encoder,
     }
-    write_report(page, evaluations, bundle=str(built.bundle.path), threshold=verifier.model.threshold, details=details)
     if as_json:
         measured = [evaluation.as_json() for evaluation in evaluations]
         typer.echo(
             json.dumps({**_summary(built), "evaluations": measured, "report": str(page), "version": __version__})
         )
     else:
-        _print_evaluations(evaluations)
+        print_evaluations(evaluations)
+    # last, so that a page that cannot be written costs no figures
+    write_report(page, evaluations, bundle=str(built.bundle.path), threshold=verifier.model.threshold, details=details)
+    if not as_json:
         typer.echo(f"report: {page}")
 
 
 def main() -> None:
-    """Run the command: every wrong use and every error raised on purpose is one line and exit code 2."""
+    """Run the command: every error raised on purpose and every wrong use is one line and an exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file may hold bytes that are no text
     warnings.filterwarnings("ignore", module=r"PIL\.")  # an image that cannot be read is named in one line, by us
     try:
         code = app(prog_name="samekind", standalone_mode=False)
         if code == INTERRUPTED:  # Typer made it of the interruption, and said nothing
-            _complain("interrupted")
+            complain("interrupted", code=INTERRUPTED)
+    except NoThresholdError as error:
+        code = complain(str(error), code=CANNOT_TELL)
     except SamekindError as error:
-        code = _complain(str(error))
+        code = complain(str(error), code=WRONG)
     except (KeyboardInterrupt, typer.Abort):
-        code = _complain("interrupted", code=INTERRUPTED)
+        code = complain("interrupted", code=INTERRUPTED)
     except OSError as error:  # what no other place foresaw, such as a full disk behind standard output
-        code = _complain(f"{error.filename or 'the output'}: {error.strerror or error}")
+        code = complain(f"{error.filename or 'the output'}: {error.strerror or error}", code=WRONG)
     except Exception as error:
         # Typer's own errors of usage have no public base class, but all of them know how to word themselves
         wording = getattr(error, "format_message", None)
         if wording is None:
             raise
-        code = _complain(f"{wording()} (see `samekind --help`)")
+        code = complain(f"{wording()} (see `samekind --help`)", code=WRONG)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -270,12 +280,12 @@ def _load(source: str, *, data_dir: Path | None, on_bad_image: str = "skip") -> 
 
     loaded = load(source, data_dir=data_dir, on_bad_image=on_bad_image)
     if loaded.summary:
-        _say(loaded.summary)
+        say(loaded.summary)
     return loaded.images
 
 
-def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, str | None]":
-    """Name, model and the fingerprint of what it was trained on, of a bundle or of a baseline."""
+def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, Provenance | None]":
+    """Name and model of a bundle or of a baseline, and where a bundle comes from."""
     if bundle is None and baseline is not None:
         from samekind.baselines import BASELINES
         from samekind.protocols import Model
@@ -288,7 +298,21 @@ def _model(bundle: str | None, baseline: str | None) -> "tuple[str, Model, str |
     from samekind.verifier import Verifier
 
     verifier = Verifier.load(bundle)
-    return bundle, verifier.model, verifier.bundle.manifest.provenance.data_fingerprint
+    return bundle, verifier.model, verifier.bundle.manifest.provenance
+
+
+def _unseen(data: "LabelledImages", provenance: "Provenance") -> "LabelledImages":
+    """Of the data set that a model was trained on, what it was not trained on."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    held_out = [index for index, name in enumerate(data.classes) if name in provenance.held_out_classes]
+    say(
+        f"this model was trained on the other classes of this data; measured on the {len(held_out)} held-out ones, "
+        "which also set the threshold"
+    )
+    return replace(data.take_classes(np.asarray(held_out, dtype=np.int64)), name=f"{data.name}, held-out classes")
 
 
 def _summary(built: "Built") -> dict[str, object]:
@@ -306,56 +330,6 @@ def _summary(built: "Built") -> dict[str, object]:
     }
 
 
-def _print_evaluations(evaluations: "list[Evaluation]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from samekind.report import BITS, REFERENCES
-
-    table = Table("protocol", "metric", "value", "95 % interval", "trials", box=None, pad_edge=False)
-    for evaluation in evaluations:
-        for name, estimate in evaluation.metrics.items():
-            show: Callable[[float], str] = "{:.3f}".format if name in BITS else "{:.2%}".format
-            interval = f"{show(estimate.low)} to {show(estimate.high)}"
-            table.add_row(evaluation.protocol, name, show(estimate.value), interval, str(evaluation.n_trials))
-            for other in REFERENCES.get((evaluation.protocol, name), ()):
-                table.add_row("", f"  {other.name}", show(other.value), other.source.split(",")[0])
-    Console().print(table)
-
-
-@contextmanager
-def _progress() -> "Iterator[Callable[[Progress], None]]":
-    """On standard error: share done, time left, images a second, loss; a bar on a terminal, else ten lines."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        TextColumn("{task.fields[note]}"),
-    )
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=1.0, note="", visible=False)  # until there is something to show
-        printed = 0
-
-        def report(progress: "Progress") -> None:
-            nonlocal printed
-            note = f"step {progress.steps}, loss {progress.loss:.4f}, {progress.images_per_second:,.0f} images/s"
-            bar.update(task, completed=progress.share, note=note, visible=True)
-            if not console.is_terminal and (tenths := int(progress.share * 10)) > printed:
-                printed = tenths
-                left = progress.seconds * (1 / progress.share - 1)
-                _say(f"{progress.share:.0%}, {note}, {left:.0f} s left")
-
-        yield report
-
-
 @contextmanager
 def _needs_extra(extra: str) -> Iterator[None]:
     try:
@@ -369,13 +343,3 @@ def _needs_extra(extra: str) -> Iterator[None]:
 def _command_line() -> str:
     line = shlex.join(["samekind", *sys.argv[1:]])
     return line.encode(errors="backslashreplace").decode()  # arguments may hold bytes that are no text
-
-
-def _complain(what: str, *, code: int = 2) -> int:
-    """One line, whatever a library or a name put into it; returns the exit code."""
-    _say(f"samekind: {' '.join(what.splitlines())}")
-    return code
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)

@@ -153,16 +153,17 @@ class KochEncoder(nn.Module):
         return torch.sigmoid(self.project(self.convolutions(x).flatten(1)))
 
 
-def timm_encoder(name: str, channels: int, dim: int) -> nn.Module:
+def timm_encoder(name: str, size: int, channels: int, dim: int) -> nn.Module:
     """Any network of the timm library, untrained, with an embedding of length 1 on top.
 
     Args:
         name: as timm knows it, e.g. "resnet18".
+        size: height and width of the input.
         channels: of the input.
         dim: embedding size D.
     Raises:
         MissingExtraError: timm is not installed.
-        InputError: timm knows no such network.
+        InputError: timm knows no such network, or it cannot take images of that size.
     """
     try:
         import timm
@@ -170,7 +171,33 @@ def timm_encoder(name: str, channels: int, dim: int) -> nn.Module:
         raise MissingExtraError("timm is not installed: pip install 'samekind[timm]'") from None
     if not timm.is_model(name):
         raise InputError(f"timm knows no network {name!r}; `timm.list_models()` lists those it knows")
-    return nn.Sequential(timm.create_model(name, pretrained=False, in_chans=channels, num_classes=dim), Unit())
+    network = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=dim)
+    return probe(nn.Sequential(network, Unit()), size, channels, dim, name=f"timm:{name}")
+
+
+def probe(encoder: nn.Module, size: int, channels: int, dim: int, *, name: str) -> nn.Module:
+    """An encoder that is not ours, once it has shown on a blank image that it takes the size.
+
+    Args:
+        encoder: any; its weights and running means stay as they are.
+        size: height and width of the input.
+        channels: of the input.
+        dim: embedding size D.
+        name: by which an error calls it.
+    Returns:
+        The encoder itself, in training mode as one is that was just built.
+    Raises:
+        InputError: it fails, or gives embeddings of another size.
+    """
+    try:
+        with torch.no_grad():
+            shape = tuple(encoder.eval()(torch.zeros(1, channels, size, size)).shape)
+    except Exception as error:  # each network has its own way to say so
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name} takes no images of {size} pixels ({reason}); choose another size") from None
+    if shape != (1, dim):
+        raise InputError(f"expected an embedding {(1, dim)} of {name} at {size} pixels, got {shape}; choose another")
+    return encoder.train()
 
 
 ENCODERS: dict[str, EncoderFactory] = {"small": SmallEncoder, "residual": ResidualEncoder, "koch": KochEncoder}
@@ -187,9 +214,10 @@ def build_encoder(name: str, size: int, channels: int, dim: int) -> nn.Module:
         dim: embedding size D.
     Raises:
         InputError: the name is unknown or the size does not fit.
+        MissingExtraError: a network of timm is asked for and timm is not installed.
     """
     if name.startswith("timm:"):
-        return timm_encoder(name.removeprefix("timm:"), channels, dim)
+        return timm_encoder(name.removeprefix("timm:"), size, channels, dim)
     if name not in ENCODERS:
         raise InputError(f"unknown encoder {name!r}; expected one of {', '.join(ENCODERS)} or timm:NAME")
     return ENCODERS[name](size, channels, dim)

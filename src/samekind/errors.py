@@ -4,6 +4,7 @@
     ├── InputError (ValueError)              an argument, an image or a data set is not what was expected
     │   └── ImageError                       one image cannot be read
     ├── BundleError (ValueError)             a bundle is incomplete, damaged or of another version
+    │   └── NoThresholdError                 a bundle that can score is asked to decide
     ├── MissingDataError (FileNotFoundError) a file or a data set is not where it was looked for
     ├── MissingExtraError (ImportError)      an optional part is not installed; the text names the pip command
     ├── CollapseError (RuntimeError)         training went nowhere; the text says what to change
@@ -28,6 +29,10 @@ class ImageError(InputError):
 
 class BundleError(SamekindError, ValueError):
     """A bundle is incomplete, damaged or of another version."""
+
+
+class NoThresholdError(BundleError):
+    """A bundle without a threshold can score, but not decide."""
 
 
 class MissingDataError(SamekindError, FileNotFoundError):

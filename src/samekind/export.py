@@ -24,7 +24,7 @@ from samekind.bundle import Bundle, Manifest, Provenance
 from samekind.calibration import calibrate
 from samekind.data.labelled import LabelledImages
 from samekind.encoders import build_encoder
-from samekind.errors import BundleError, ExportError, InputError
+from samekind.errors import BundleError, ExportError
 from samekind.images import Preprocessing
 from samekind.siamese import build_head
 from samekind.trials import Pairs, balanced_pairs
@@ -74,8 +74,7 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
         ExportError: the graph does not embed or decide as the network does.
         InputError: nothing was learned, there are too few held-out images, or the folder cannot be written.
     """
-    if path.exists() and not (path / bundles.MANIFEST).is_file():
-        raise InputError(f"{path}: exists and is no bundle; choose another --out")
+    bundles.refuse_other(path)
     round_weights(network.encoder)
     round_weights(network.head)
     pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=np.random.default_rng(0))

@@ -42,7 +42,7 @@ MEASURES = {
 BITS = frozenset({"cllr", "min_cllr"})
 """Metrics in bits; all others are fractions, shown in percent."""
 
-PROTOCOLS = {
+QUESTIONS = {
     "koch": "Pairs of drawings from 10 alphabets: one character by two people, or two characters?",
     "lake": "The official 20 runs: which of 20 characters of one alphabet is it, after one look at each?",
     "one-shot": "Which of several classes is it, after a look at each?",
@@ -183,7 +183,7 @@ def _section(evaluation: Evaluation, threshold: float | None, cards: int) -> Sec
     scored = evaluation.scored
     return Section(
         evaluation,
-        PROTOCOLS.get(evaluation.protocol, ""),
+        QUESTIONS.get(evaluation.protocol, ""),
         tuple(_row(evaluation.protocol, name, estimate) for name, estimate in evaluation.metrics.items()),
         {} if scored is None else _plots(scored, threshold),
         () if scored is None else _strips(scored, threshold, cards),
@@ -284,7 +284,7 @@ def _said(same: bool) -> str:
 def _write(path: Path, page: str) -> None:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: a folder or a device; expected a file for the report, such as report.html")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")  # what a killed process left of it is written over
     try:
         try:
             # the name of a file may hold bytes that are no text: they are shown as such

@@ -3,8 +3,6 @@
 Knows labels and groups. Knows nothing of images or networks.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,11 +65,6 @@ class ClassBatches:
         self.within = within if len(self._classes_of) > 1 else 0.0
         self.groups_at_once = groups_at_once
         self.rng = rng
-
-    def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        """Yields (P * K,) int64 indices into the labels, images of one class side by side."""
-        while True:
-            yield self.draw()
 
     def draw(self) -> NDArray[np.int64]:
         """The next batch: (P * K,) int64 indices into the labels, images of one class side by side."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from samekind.bundle import Bundle, load_bundle
 from samekind.data.labelled import LabelledImages
-from samekind.errors import BundleError, InputError
+from samekind.errors import BundleError, InputError, NoThresholdError
 from samekind.images import ImageLike
 from samekind.protocols import Model, PairScorer, embedding_scorer
 from samekind.similarity import combine
 
-IDENTICAL = "identical images"
+IDENTICAL = "identical to the model"  # after preprocessing: the files may differ in what it takes away
 _BATCH = 64
 
 
@@ -31,7 +31,7 @@ class Decision:
         score: of the pair, or the mean over several references; larger is more alike.
         threshold: score >= threshold means same.
         probability: of "same", where both answers are equally likely beforehand; in [0, 1].
-        reasons: what else there is to know, e.g. that the query is identical to a reference.
+        reasons: what else there is to know, e.g. that the model sees the same numbers in the query and a reference.
     """
 
     same: bool
@@ -64,12 +64,10 @@ class Verifier:
         except Exception as error:  # ONNX Runtime has no base class for its errors
             raise BundleError(f"{bundle.graph}: not a graph that ONNX Runtime can run ({error})") from None
         side, channels = self.preprocessing.size, self.preprocessing.channels
-        ends = [end.shape[1:] for end in (*self._session.get_inputs(), *self._session.get_outputs())]
-        if ends != [[channels, side, side], [bundle.manifest.dim]]:
-            raise BundleError(
-                f"{bundle.graph}: expected a graph from {channels} x {side} x {side} to {bundle.manifest.dim} numbers "
-                f"as the manifest says, got {ends}"
-            )
+        expected = [("image", [channels, side, side]), ("embedding", [bundle.manifest.dim])]
+        ends = [(end.name, end.shape[1:]) for end in (*self._session.get_inputs(), *self._session.get_outputs())]
+        if ends != expected:
+            raise BundleError(f"{bundle.graph}: expected a graph {expected} as the manifest says, got {ends}")
 
     @classmethod
     def load(cls, name: str | os.PathLike[str] = "omniglot", *, threads: int | None = None) -> Self:
@@ -112,11 +110,11 @@ class Verifier:
         Raises:
             ImageError: an image cannot be read.
             InputError: there is no reference.
-            BundleError: the bundle holds no threshold.
+            NoThresholdError: the bundle holds no threshold.
         """
         calibration = self.bundle.manifest.calibration
         if calibration is None:
-            raise BundleError(
+            raise NoThresholdError(
                 f"{self.bundle.path}: this model has no threshold, so it can score but not decide; "
                 "train it with held-out classes (`samekind train` does) to get one"
             )

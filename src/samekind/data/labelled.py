@@ -4,6 +4,7 @@ Knows how to read one image and to count. Knows nothing of where a data set come
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -88,6 +89,31 @@ class LabelledImages:
         for index, item in enumerate(self.items):
             stacked[index] = preprocessing.pixels(item)
         return stacked
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write every image as PNG into one sub-folder a class, the layout that `samekind train` reads.
+
+        Args:
+            folder: a new or empty folder.
+        Raises:
+            InputError: the folder holds something, cannot be written, or the name of a class is no path below it.
+            ImageError: an image cannot be read.
+        """
+        root = Path(folder)
+        for name in self.classes:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise InputError(f"expected names of classes that are paths below {root}, got {name!r}")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if any(root.iterdir()):
+                raise InputError(f"{root}: expected a new or empty folder, got one that holds something")
+            for index in range(len(self)):
+                image, label = self[index]
+                place = root / self.classes[label]
+                place.mkdir(parents=True, exist_ok=True)
+                image.save(place / f"{index:06d}.png")
+        except OSError as error:
+            raise InputError(f"{root}: cannot be written ({error.strerror})") from None
 
     @cached_property
     def group_labels(self) -> NDArray[np.int64]:

@@ -80,7 +80,8 @@ def load(part: str, *, data_dir: Path | None = None, base_url: str = BASE_URL) -
         The images in the order of their names; groups are alphabets and sources are drawers 1 to 20, but for "runs".
     Raises:
         InputError: the part is unknown, or the data are damaged or incomplete.
-        MissingDataError: they are not in data_dir, or nowhere and cannot be downloaded.
+        MissingDataError: they are not in data_dir, SAMEKIND_DATA names no folder, or they are nowhere and cannot be
+            downloaded.
     """
     if part not in PARTS:
         raise InputError(f"expected a part of Omniglot ({', '.join(PARTS)}), got {part!r}")
@@ -108,6 +109,8 @@ def _find(archive: Archive, *, data_dir: Path | None, base_url: str) -> Path:
         return found
     places = [cache_dir()]
     if named := os.environ.get("SAMEKIND_DATA"):
+        if not Path(named).is_dir():
+            raise MissingDataError(f"SAMEKIND_DATA names {named}, but there is no such folder; mend or unset it")
         places.insert(0, Path(named))
     for place in places:
         found = _look_in(place, archive)
