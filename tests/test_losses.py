@@ -114,7 +114,8 @@ def test_queries_need_not_be_the_references() -> None:
     rows = lists(scores, positives, negatives)
     assert float(contrastive(scores, positives, negatives, hardest=3)) == pytest.approx(contrastive_loop(rows, 1.0, 3))
     assert float(triplet(scores, positives, negatives)) == pytest.approx(triplet_loop(rows, 0.2))
-    assert float(supervised_contrastive(scores, positives, negatives)) == pytest.approx(supervised_loop(rows, 0.1))
+    found = supervised_contrastive(scores, positives, negatives, temperature=0.1)
+    assert float(found) == pytest.approx(supervised_loop(rows, 0.1))
     assert float(pair_cross_entropy(scores, positives, negatives)) == pytest.approx(cross_entropy_loop(rows))
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from samekind.bundle import shipped
-from samekind.data.glyphs import glyphs
 
 README = Path(__file__).parent.parent / "README.md"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -33,16 +32,10 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README names: two images, and parts/ with one sub-folder a class."""
+    """The folder of a reader who has typed the first Python block, which draws the images that the others name."""
     path = tmp_path_factory.mktemp("desk")
-    data = glyphs(20, 6, seed=4)
-    for index in range(len(data)):
-        image, label = data[index]
-        place = path / "parts" / data.classes[label].replace("/", "-")
-        place.mkdir(parents=True, exist_ok=True)
-        image.save(place / f"{index}.png")
-    data[0][0].save(path / "a.png")
-    data[1][0].save(path / "b.png")
+    first = blocks("python")[0]
+    subprocess.run([sys.executable, "-c", first], cwd=path, check=True)
     return path
 
 
@@ -53,11 +46,15 @@ def test_the_readme_shows_python_and_commands() -> None:
 
 
 @needs_model
-def test_the_python_blocks_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_blocks_print_what_they_say(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(desk)
     namespace: dict[str, object] = {}
-    for number, block in enumerate(blocks("python"), start=1):
+    for number, block in enumerate(blocks("python")[1:], start=2):
         exec(compile(block, f"README.md, python block {number}", "exec"), namespace)
+        said = [line.rpartition("# ")[2] for line in block.splitlines() if line.startswith("print(")]
+        assert capsys.readouterr().out.splitlines() == said
 
 
 @needs_model
