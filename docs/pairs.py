@@ -37,7 +37,7 @@ def main() -> None:
             right = decision.same == bool(drawn.same[index])
             colour = SAME if decision.same else DIFFERENT
             verdict, sure = ("same", decision.probability) if decision.same else ("different", 1 - decision.probability)
-            note = "" if right else ", wrong"
+            note = "" if right else " \N{BALLOT X}"
             cell.set_title(f"{verdict} {sure:.0%}{note}", fontsize=8, color=colour, fontweight="bold")
             cell.set(xticks=[], yticks=[])
             for spine in cell.spines.values():
