@@ -233,6 +233,9 @@ with replacing(Path({str(path)!r})) as folder:
 def test_only_a_bundle_may_be_replaced(bundle: Bundle, tmp_path: Path) -> None:
     refuse_other(bundle.path)
     refuse_other(tmp_path / "new")
+    for nameless in (Path(), Path(".."), Path("/")):
+        with pytest.raises(InputError, match="expected the name of a folder"):
+            refuse_other(nameless)
     (tmp_path / "file").write_text("")
     for other in (tmp_path, tmp_path / "file"):
         with pytest.raises(InputError, match=f"{other}: exists and is no bundle; choose another --out"):

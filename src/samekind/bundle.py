@@ -193,7 +193,9 @@ def digest(path: Path) -> str:
 
 
 def refuse_other(path: Path) -> None:
-    """Raise InputError where something lies that is no bundle, and that a bundle would replace."""
+    """Raise InputError where a bundle would replace something that is none, or where its folder has no name."""
+    if path.name in ("", ".."):
+        raise InputError(f"{path}: expected the name of a folder, to be replaced as a whole; choose another --out")
     if path.exists() and not (path / MANIFEST).is_file():
         raise InputError(f"{path}: exists and is no bundle; choose another --out")
 
