@@ -90,6 +90,15 @@ def test_histogram_shows_shares_of_each_kind_and_the_threshold() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["impostor", "genuine", "threshold 1.25"]
 
 
+@pytest.mark.parametrize("level", [0.0, 0.3, -1e6, 1e12])
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-7])
+def test_a_histogram_of_nearly_one_score_is_drawn(level: float, spread: float) -> None:
+    exact = np.array([level, level * (1 + spread), level, level])
+    for scores in (exact, exact.astype(np.float32)):
+        figure = plots.histogram(scores, np.array([True, False, True, False]), threshold=None)
+        assert sum(figure.axes[0].patches[0].get_data().values) == pytest.approx(1)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("draw", PLOTS)
 def test_without_a_threshold_none_is_marked(draw: Callable[..., Figure]) -> None:
     scores, same = pairs()

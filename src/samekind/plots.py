@@ -122,9 +122,14 @@ def histogram(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshol
         A figure.
     """
     figure, axes = _frame("Score (larger is more alike)", "Share of pairs")
-    edges = np.histogram_bin_edges(scores, BINS)
+    exact = scores.astype(np.float64)  # in single precision the edges of near and large scores would coincide
+    low, high = float(exact.min()), float(exact.max())
+    least = 1e-6 * max(1.0, abs(low), abs(high))
+    if high - low < least:  # a model with one score for everything is drawn, too
+        low, high = low - least, high + least
+    edges = np.linspace(low, high, BINS + 1)
     for kind, colour, name in ((~same, IMPOSTOR, "impostor"), (same, GENUINE, "genuine")):
-        counts = np.histogram(scores[kind], edges)[0]
+        counts = np.histogram(exact[kind], edges)[0]
         share = counts / counts.sum()
         axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
         axes.stairs(share, edges, color=colour, linewidth=1.5, label=name)
