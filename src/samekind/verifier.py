@@ -89,7 +89,7 @@ class Verifier:
         Raises:
             ImageError: an image cannot be read.
         """
-        return self._stack([self._run(self.preprocessing(image)[None]) for image in images])
+        return self._embed_each([self.preprocessing(image) for image in images])
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed many images that went through `Preprocessing.pixels`: (N, C, H, W) uint8 -> (N, D) float32.
@@ -122,7 +122,7 @@ class Verifier:
         inputs = [self.preprocessing(image) for image in (query, *(references if several else (references,)))]  # type: ignore[misc]
         if len(inputs) < 2:
             raise InputError("expected at least one reference image, got none")
-        embeddings = np.concatenate([self._run(x[None]) for x in inputs])
+        embeddings = self._embed_each(inputs)
         score = float(combine(self.similarity(embeddings[:1], embeddings[1:])))
         identical = any(np.array_equal(inputs[0], other) for other in inputs[1:])
         return Decision(
@@ -144,6 +144,9 @@ class Verifier:
         if calibration is None:
             return Model(self.scorer_of)
         return Model(self.scorer_of, threshold=calibration.threshold, llr=calibration.llr)
+
+    def _embed_each(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return self._stack([self._run(x[None]) for x in inputs])
 
     def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"image": inputs})[0]
