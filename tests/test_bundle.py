@@ -23,13 +23,16 @@ from samekind.bundle import (
     MANIFEST,
     WEIGHTS,
     Bundle,
+    calibration_rows,
     load_bundle,
     refuse_other,
     replacing,
+    save_calibrated,
     save_manifest,
     save_weights,
     shipped,
 )
+from samekind.certification import Certificate
 from samekind.errors import BundleError, InputError, MissingDataError
 from samekind.similarity import cosine, euclidean
 
@@ -94,8 +97,14 @@ MANIFEST_DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "text in a list": (lambda c: c["preprocessing"].update(std=["1"]), "std: expected float, got '1'"),
     "value out of range": (lambda c: c["preprocessing"].update(size=2), "input size of at least 8 pixels, got 2"),
     "slope out of range": (lambda c: c["calibration"].update(slope=-1.0), "slope > 0"),
-    "other format": (lambda c: c.update(format=2), "expected format 1, got 2"),
-    "no format": (lambda c: c.pop("format"), "expected format 1, got None"),
+    "other format": (lambda c: c.update(format=3), "expected format 2, got 3"),
+    "no format": (lambda c: c.pop("format"), "expected format 2, got None"),
+    "two of a covariance": (lambda c: c["calibration"]["covariance"].pop(), "covariance of three numbers, got 2"),
+    "ranges of three": (lambda c: c["calibration"]["domain"]["low"].pop(), "domain: expected 4 ranges"),
+    "no certificate": (
+        lambda c: c["calibration"].update(certificates=[1]),
+        "certificates: expected an object, got int",
+    ),
     "unknown head": (lambda c: c.update(head="dot"), "unknown head 'dot'"),
     "no digest": (lambda c: c["digests"].pop(GRAPH), "no digest of model.onnx"),
     "other digest": (lambda c: c["digests"].update({WEIGHTS: "00"}), "damaged or exchanged"),
@@ -154,6 +163,36 @@ def test_every_shipped_bundle_loads_by_its_name() -> None:
 def test_the_card_can_be_edited(copy: Path) -> None:
     (copy / CARD).write_text("my notes")
     load_bundle(copy)
+
+
+def test_a_bundle_of_the_first_format_is_read_without_its_calibration(bundle: Bundle, copy: Path) -> None:
+    old = {"slope": 1.0, "intercept": 0.0, "pairs": 2, "classes": 2, "data": ""}
+    edit(copy, lambda c: c.update(format=1, calibration=old))
+    assert load_bundle(copy).manifest == replace(bundle.manifest, calibration=None)
+
+
+def test_another_calibration_changes_nothing_but_what_tells_of_it(bundle: Bundle, copy: Path, tmp_path: Path) -> None:
+    assert bundle.manifest.calibration is not None
+    certificate = Certificate(0.75, 0.1, 0.95, 0.03, 0.09, 20, 2)
+    other = replace(bundle.manifest.calibration, intercept=0.25, certificates=(certificate,))
+    with (copy / CARD).open("a", encoding="utf-8") as card:
+        card.write("\nmy notes\n")
+    (copy / "more").write_text("")
+    for path in (tmp_path / "new", copy):
+        written = save_calibrated(load_bundle(copy), path, other)
+        assert written.path == path
+        assert written.manifest == replace(bundle.manifest, calibration=other)
+        assert written.fingerprint == bundle.fingerprint
+        assert sorted(os.listdir(path)) == sorted([GRAPH, WEIGHTS, MANIFEST, CARD])
+        lines = (path / CARD).read_text().splitlines()
+        assert [line for line in lines if line.startswith(("| threshold", "| prob", "| certified"))] == (
+            calibration_rows(other)
+        )
+        assert lines[-1] == "my notes"
+        assert lines.index(calibration_rows(other)[0]) < lines.index("my notes") - 1
+    assert "FMR <= 0.1 with 95% confidence, references: 2, threshold 0.7500, from 20 classes" in "\n".join(lines)
+    with pytest.raises(InputError, match="exists and is no bundle"):
+        save_calibrated(bundle, tmp_path, other)
 
 
 def test_the_fingerprint_is_of_what_an_embedding_depends_on(bundle: Bundle, copy: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.interpolate import interp1d
 from scipy.optimize import brentq
+from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score, roc_curve
 
@@ -235,3 +236,70 @@ def test_what_was_not_given_is_left_out_and_not_guessed() -> None:
     scores, same = overlapping(4)
     found = metrics.pair_statistics(scores, same, names=metrics.PAIR_METRICS)(np.ones((1, len(scores))))
     assert set(metrics.PAIR_METRICS) - set(found) == {"accuracy", "cllr"}
+
+
+def forecasts(seed: int, *, n: int = 500) -> tuple[Floats, Bools]:
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(0.7, 0.7, size=n)
+    return probability, rng.random(n) < probability**1.5
+
+
+@pytest.mark.parametrize("bins", [1, 4, 10, 50])
+def test_reliability_is_scikit_learns_calibration_curve(bins: int) -> None:
+    probability, same = forecasts(0)
+    found = metrics.reliability(probability, same, bins=bins)
+    observed, stated = calibration_curve(same, probability, n_bins=bins)
+    np.testing.assert_allclose(found.observed, observed)
+    np.testing.assert_allclose(found.stated, stated)
+    assert found.shares.sum() == pytest.approx(1)
+    gap = np.abs(observed - stated) @ (np.histogram(probability, bins, (0, 1))[0] / len(same))
+    assert metrics.expected_calibration_error(probability, same, bins=bins) == pytest.approx(gap)
+
+
+def test_reliability_keeps_both_ends_and_leaves_out_empty_bins() -> None:
+    found = metrics.reliability([0.0, 0.05, 0.95, 1.0], np.array([False, True, True, True]))
+    np.testing.assert_allclose([found.stated, found.observed, found.shares], [[0.025, 0.975], [0.5, 1], [0.5, 0.5]])
+    assert metrics.expected_calibration_error([0.0, 1.0], np.array([False, True])) == 0
+    assert metrics.expected_calibration_error([0.0, 1.0], np.array([True, False])) == 1
+
+
+def test_weights_count_as_copies_in_reliability() -> None:
+    (probability, same), weights = forecasts(1), np.random.default_rng(0).integers(0, 4, 500)
+    weighted = metrics.reliability(probability, same, weights=weights)
+    copied = metrics.reliability(np.repeat(probability, weights), np.repeat(same, weights))
+    np.testing.assert_allclose(weighted.observed, copied.observed)
+    np.testing.assert_allclose(weighted.shares, copied.shares)
+
+
+@pytest.mark.parametrize("probability", [[-0.1, 0.5], [0.5, 1.1]])
+def test_what_is_no_probability_is_an_error(probability: list[float]) -> None:
+    with pytest.raises(InputError, match="expected probabilities in"):
+        metrics.reliability(probability, np.array([True, False]))
+    with pytest.raises(InputError, match="0 bins"):
+        metrics.reliability([0.5, 0.5], np.array([True, False]), bins=0)
+
+
+@given(st.integers(0, 1000))
+def test_risk_over_coverage_follows_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sureness, right = np.round(rng.normal(size=30), 1), rng.random(30) < 0.7
+    found = metrics.risk_coverage(sureness, right)
+    for coverage, risk, least in zip(found.coverage, found.risk, np.unique(sureness)[::-1], strict=True):
+        assert coverage == pytest.approx(np.mean(sureness >= least))
+        assert risk == pytest.approx(np.mean(~right[sureness >= least]))
+    assert found.coverage[-1] == 1
+
+
+def test_risk_weighs_questions_and_leaves_out_what_is_never_answered() -> None:
+    right = np.array([True, False, True, False])
+    found = metrics.risk_coverage([3, 2, 1, -np.inf], right, weights=[1, 1, 2, 4])
+    np.testing.assert_allclose([found.coverage, found.risk], [[1 / 8, 2 / 8, 4 / 8], [0, 1 / 2, 1 / 4]])
+
+
+def test_risk_of_nothing_is_an_error() -> None:
+    with pytest.raises(InputError, match="at least one question"):
+        metrics.risk_coverage([-np.inf], np.array([True]))
+    with pytest.raises(InputError, match="without NaN"):
+        metrics.risk_coverage([np.nan], np.array([True]))
+    with pytest.raises(InputError, match="right as bool"):
+        metrics.risk_coverage([1.0], np.array([1.0]))

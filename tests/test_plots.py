@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from samekind import metrics, plots
+from samekind.breakdown import Band, ReliabilityBand
 
 PLOTS: tuple[Callable[..., Figure], ...] = (plots.det, plots.roc, plots.histogram)
 
@@ -138,3 +139,58 @@ def test_det_view_holds_the_equal_error_rate_of_any_model(gap: float) -> None:
     assert low <= marked(figure, "equal error")[0] <= high
     assert gap < 2 or high == pytest.approx(norm.ppf(0.6))
     assert figure.axes[0].get_ylim() == (low, high)
+
+
+def band(at: list[float], value: list[float], reach: float = 0.05) -> Band:
+    middle = np.asarray(value)
+    return Band(np.asarray(at), middle, np.clip(middle - reach, 0, 1), np.clip(middle + reach, 0, 1))
+
+
+def shade(figure: Figure) -> NDArray[np.float64]:
+    """The corners (K, 2) of the one shaded band."""
+    (found,) = figure.axes[0].collections
+    return np.concatenate([np.asarray(path.vertices) for path in found.get_paths()])
+
+
+def test_bands_lie_around_their_curves() -> None:
+    scores, same = pairs()
+    fmrs = [0.01, 0.1, 0.4]
+    around = band(fmrs, [metrics.fnmr_at_fmr(scores, same, fmr=fmr) for fmr in fmrs])
+    det = norm.cdf(shade(plots.det(scores, same, threshold=None, band=around)))
+    roc = shade(plots.roc(scores, same, threshold=None, band=around))
+    for fmr, low, high in zip(around.at, around.low, around.high, strict=True):
+        for rate in (low, high):
+            assert np.abs(roc - (fmr, 1 - rate)).sum(axis=1).min() < 1e-9
+            assert np.abs(det - (fmr, max(rate, 0.5 / 300))).sum(axis=1).min() < 1e-9
+    assert not plots.det(scores, same, threshold=None).axes[0].collections
+
+
+def test_bands_are_measured_over_the_whole_view() -> None:
+    same = np.arange(400) % 4 == 0
+    fmrs = plots.fmrs(same)
+    assert (np.diff(fmrs) > 0).all()
+    assert fmrs[0] < 1 / 300
+    assert fmrs[-1] == 1
+    assert len(plots.fmrs(same, points=7)) == 8
+
+
+def test_reliability_stands_at_what_was_stated() -> None:
+    measured = ReliabilityBand(band([0.05, 0.4, 0.9], [0.0, 0.5, 1.0]), np.array([0.5, 0.2, 0.3]))
+    axes = plots.reliability(measured).axes[0]
+    (container,) = [found for found in axes.containers if found.get_label() == "observed"]
+    points, caps, (whiskers,) = container.lines  # type: ignore[attr-defined]
+    assert points.get_xydata().tolist() == [[0.05, 0.0], [0.4, 0.5], [0.9, 1.0]]
+    ends = np.array(whiskers.get_segments())[:, :, 1]
+    assert ends == pytest.approx(np.stack([measured.observed.low, measured.observed.high], axis=1))
+    assert len(caps) == 2
+    heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
+    assert heights == [0.5, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("errors", [[0.0, 0.0, 0.0], [0.0, 0.01, 0.2]])
+def test_risk_ends_at_the_error_of_all_answers(errors: list[float]) -> None:
+    figure = plots.risk_coverage(band([0.1, 0.5, 1.0], errors, reach=0.01))
+    assert points(figure).tolist() == [[0.1, errors[0]], [0.5, errors[1]], [1.0, errors[2]]]
+    assert marked(figure, "all answered") == (1.0, errors[2])
+    assert figure.axes[0].get_ylim()[1] >= max(errors) + 0.01
+    assert ElementTree.fromstring(plots.svg(figure)).tag.endswith("svg")

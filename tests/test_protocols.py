@@ -1,6 +1,7 @@
 """Protocols by name: chance, truth, ties, options, and the JSON that comes out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from samekind.protocols import (
     Model,
     PairScorer,
     embedding_scorer,
-    judge,
     run,
     score_pairs,
+    score_trials,
+    shifted,
 )
+from samekind.scored import ScoredPairs, ScoredTrials
 from samekind.similarity import euclidean
 from samekind.trials import LAKE_ALPHABETS, Indices, Trials
 from test_trials import data_of, drawn_by
@@ -146,7 +149,7 @@ def test_an_evaluation_becomes_the_json_that_is_promised(name: str) -> None:
 def test_pairs_come_back_scored(name: str) -> None:
     evaluation = evaluated(name, Model(noise))
     scored = evaluation.scored
-    assert scored is not None
+    assert isinstance(scored, ScoredPairs)
     assert evaluation.n_trials == len(scored.pairs) == len(scored.scores)
     expected = noise(scored.data)(scored.pairs.left, scored.pairs.right)
     np.testing.assert_array_equal(scored.scores, expected)
@@ -178,7 +181,7 @@ def test_options_reach_their_protocol() -> None:
         run("one-shot", guess, data=data, shots=3, trials=10)
     for name in ("koch", "verification"):
         scored = run(name, guess, data=DATA[name], impostors="same-group").scored
-        assert scored is not None
+        assert isinstance(scored, ScoredPairs)
         group = scored.data.group_labels
         assert (group[scored.pairs.left] == group[scored.pairs.right]).all()
 
@@ -235,7 +238,7 @@ def given_scores(scores: list[float]) -> Model:
 )
 def test_shots_are_averaged_and_a_tie_is_wrong(scores: list[float], right: bool) -> None:
     trials = Trials(np.array([0]), np.array([[[1, 2], [3, 4], [5, 6]]]), np.array([0]))
-    assert judge(given_scores(scores).scorer_of, data_of([3, 2, 2]), trials).tolist() == [right]
+    assert score_trials(given_scores(scores).scorer_of, data_of([3, 2, 2]), trials).right.tolist() == [right]
 
 
 def test_each_image_that_occurs_is_embedded_once_and_no_other() -> None:
@@ -261,3 +264,56 @@ def test_many_pairs_are_scored_in_blocks_that_join_in_order() -> None:
 def test_a_model_that_gives_too_few_scores_is_an_error() -> None:
     with pytest.raises(InputError, match="scores from the model"):
         score_pairs(given_scores([1.0]).scorer_of, data_of([2, 2]), np.array([0, 1]), np.array([2, 3]))
+
+
+def test_the_scores_of_trials_come_back() -> None:
+    evaluation = evaluated("one-shot", Model(noise))
+    scored = evaluation.scored
+    assert isinstance(scored, ScoredTrials)
+    assert scored.scores.shape == (400, 20)
+    assert scored.right.mean() == evaluation.metrics["accuracy"].value
+    query, reference = scored.trials.queries[7], scored.trials.references[7, 3, 0]
+    assert scored.scores[7, 3] == noise(scored.data)(np.array([query]), np.array([reference]))[0]
+
+
+def test_an_evaluation_holds_the_options_of_its_draw() -> None:
+    assert run("one-shot", Model(noise), data=DATA["one-shot"], ways=3, trials=30).options.ways == 3
+    assert evaluated("within-alphabet", Model(noise)).options.trials == 400
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_no_shift_changes_nothing_though_the_trials_are_drawn_again(name: str) -> None:
+    model = with_llr(noise, -2.0)
+    evaluation = evaluated(name, model, seed=5)
+    assert shifted(evaluation, model, 0.0) == evaluation.metrics
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_scores_that_are_off_stay_within_the_shifted_ones(name: str) -> None:
+    off = 0.05
+
+    def wobbling(data: LabelledImages) -> PairScorer:
+        exact, rng = noise(data), np.random.default_rng(9)
+
+        def score(left: Indices, right: Indices) -> NDArray[np.float32]:
+            return exact(left, right) + rng.uniform(-off, off, len(left)).astype(np.float32)
+
+        return score
+
+    def model(scorer: object) -> Model:
+        assert callable(scorer)
+        return Model(scorer, threshold=-2.0, llr=lambda scores: 2 * scores + 4)
+
+    evaluation, wobbled = (evaluated(name, model(scorer)) for scorer in (noise, wobbling))
+    ends = [shifted(evaluation, model(noise), by) for by in (-1.001 * off, 1.001 * off)]
+    for metric, estimate in wobbled.metrics.items():
+        for part in ("value", "low", "high"):
+            low, high = sorted(getattr(end[metric], part) for end in ends)
+            assert low - 1e-9 <= getattr(estimate, part) <= high + 1e-9
+        assert ends[0][metric].value != ends[1][metric].value
+
+
+def test_an_evaluation_without_scores_cannot_be_shifted() -> None:
+    evaluation = replace(evaluated("koch", Model(noise)), scored=None)
+    with pytest.raises(InputError, match="without"):
+        shifted(evaluation, Model(noise), 0.1)

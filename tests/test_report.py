@@ -21,10 +21,12 @@ from PIL import Image
 from samekind import protocols
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError, MissingDataError
-from samekind.metrics import Estimate
-from samekind.protocols import Evaluation, PairScorer, ScoredPairs
-from samekind.report import REFERENCES, THUMBNAIL, write_report
-from samekind.trials import Pairs
+from samekind.metrics import Estimate, fnmr_at_fmr
+from samekind.pages import THUMBNAIL
+from samekind.protocols import Evaluation, PairScorer
+from samekind.report import REFERENCES, write_report
+from samekind.scored import ScoredPairs, ScoredTrials
+from samekind.trials import Pairs, Trials
 from samekind.version import __version__
 
 DATE = datetime(2031, 5, 17, 8, 30, tzinfo=UTC)
@@ -103,7 +105,7 @@ def strip(page: str, title: str) -> tuple[str, list[float], list[str]]:
     (part,) = re.findall(rf"<h3>{title}</h3>(.*?)(?:<h3>|<footer>)", page, re.DOTALL)
     note = re.findall(r'<p class="note">(.*?)</p>', part)[0]
     cards = [Page(card).text for card in re.findall(r"<li .*?</li>", part, re.DOTALL)]
-    scores = [float(score.replace("\N{MINUS SIGN}", "-")) for score in re.findall(r'class="score">(.*?)<', part)]
+    scores = [float(score.replace("\N{MINUS SIGN}", "-")) for score in re.findall(r'class="score">([^ <]+)', part)]
     return note, scores, cards
 
 
@@ -129,7 +131,7 @@ def test_a_real_evaluation_becomes_a_page(tmp_path: Path) -> None:
         estimate = measured.metrics[value]
         low, high = f"{100 * estimate.low:.2f}", f"{100 * estimate.high:.2f}"
         assert f"{name} {100 * estimate.value:.2f} % {low}\N{EN DASH}{high} %" in text
-    assert f"{measured.metrics['min_cllr'].value:.3f} bits" in text
+    assert f"{round(measured.metrics['min_cllr'].value, 3) + 0.0:.3f} bits" in text
     assert "60 pairs · seed 7" in text
 
 
@@ -143,7 +145,7 @@ def test_page_fetches_nothing_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_pictures_are_whole_and_told_in_words(tmp_path: Path) -> None:
     shown = Page(write(tmp_path / "report.html", evaluation(), cards=2)).images()
-    assert len(shown) == 3 + 4 * 2 * 2  # plots, then strips of two cards
+    assert len(shown) == 4 + 4 * 2 * 2  # plots, then strips of two cards
     for image in shown:
         assert image["alt"]
         if "svg" in str(image["src"])[:20]:
@@ -201,7 +203,7 @@ def test_published_figures_stand_only_beside_what_they_compare_with(tmp_path: Pa
 @pytest.mark.parametrize("threshold", [0.8, 1.5])
 def test_strips_show_the_extremes_in_order(tmp_path: Path, cards: int, threshold: float) -> None:
     measured = evaluation()
-    assert measured.scored is not None
+    assert isinstance(measured.scored, ScoredPairs)
     scores, same = measured.scored.scores, measured.scored.pairs.same
     page = write(tmp_path / "report.html", measured, threshold=threshold, cards=cards)
     genuine, impostors = sorted(map(float, scores[same])), sorted(map(float, scores[~same]), reverse=True)
@@ -223,11 +225,11 @@ def test_strips_show_the_extremes_in_order(tmp_path: Path, cards: int, threshold
 
 def test_cards_show_the_two_images_of_their_pair(tmp_path: Path) -> None:
     measured = evaluation(images(groups=True))
-    assert measured.scored is not None
+    assert isinstance(measured.scored, ScoredPairs)
     data, pairs = measured.scored.data, measured.scored.pairs
     worst = int(np.flatnonzero(~pairs.same)[measured.scored.scores[~pairs.same].argmax()])
     page = write(tmp_path / "report.html", measured, cards=1)
-    left, right = Page(page).images()[3:5]
+    left, right = Page(page).images()[4:6]
     for shown, index in ((left, pairs.left[worst]), (right, pairs.right[worst])):
         assert np.array_equal(np.asarray(picture(shown["src"])), data.items[index])
         assert shown["title"] == data.names[index]
@@ -244,7 +246,7 @@ def test_a_group_that_the_class_name_repeats_is_shown_once(tmp_path: Path) -> No
 
 
 def replace_data(measured: Evaluation, data: LabelledImages) -> Evaluation:
-    assert measured.scored is not None
+    assert isinstance(measured.scored, ScoredPairs)
     return replace(measured, scored=replace(measured.scored, data=data))
 
 
@@ -252,14 +254,14 @@ def replace_data(measured: Evaluation, data: LabelledImages) -> Evaluation:
 def test_large_images_shrink_and_small_ones_keep_their_pixels(
     tmp_path: Path, size: int, shown: int, small: bool
 ) -> None:
-    for image in Page(write(tmp_path / "report.html", evaluation(images(size)), cards=1)).images()[3:]:
+    for image in Page(write(tmp_path / "report.html", evaluation(images(size)), cards=1)).images()[4:]:
         assert picture(image["src"]).size == (shown, shown)
         assert ("class" in image) == small
 
 
 def test_a_score_on_the_threshold_is_same(tmp_path: Path) -> None:
     measured = evaluation()
-    assert measured.scored is not None
+    assert isinstance(measured.scored, ScoredPairs)
     best = float(measured.scored.scores[~measured.scored.pairs.same].max())
     assert len(strip(write(tmp_path / "at.html", measured, threshold=best), "Worst false matches")[1]) == 1
     above = float(np.nextafter(best, np.inf))  # nearer than float32 can tell
@@ -293,8 +295,11 @@ def test_an_evaluation_without_pairs_has_figures_only(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_goes_by_its_own_name(tmp_path: Path) -> None:
-    measured = replace(evaluation(scored=False), metrics={"novelty": Estimate(0.5, 0.25, 0.75)})
-    assert "novelty 50.00 % 25.00\N{EN DASH}75.00 %" in Page(write(tmp_path / "report.html", measured)).text
+    metrics = {"novelty": Estimate(0.5, 0.25, 0.75), "cllr": Estimate(0.0, -1e-17, -0.0)}
+    measured = replace(evaluation(scored=False), metrics=metrics)
+    text = Page(write(tmp_path / "report.html", measured)).text
+    assert "novelty 50.00 % 25.00\N{EN DASH}75.00 %" in text
+    assert "Cllr 0.000 bits 0.000\N{EN DASH}0.000 bits" in text
 
 
 def test_the_same_evaluation_gives_the_same_page(tmp_path: Path) -> None:
@@ -355,6 +360,97 @@ def test_a_disk_that_fills_up_leaves_the_old_page_and_nothing_else(tmp_path: Pat
     assert path.read_text() == "the old page"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     assert "Accuracy" in write(path, evaluation())
+
+
+def trials_of(data: LabelledImages) -> Evaluation:
+    """Two-way trials about every image, each with an image of its class and one of the next; one in four is wrong."""
+    queries = np.arange(len(data))
+    true, other = 4 * data.labels + (queries + 1) % 4, 4 * ((data.labels + 1) % 8)
+    trials = Trials(queries, np.stack([true, other], axis=1)[..., None], np.zeros(len(data), np.int64))
+    lead = np.where(queries % 4 == 0, -1, 1) * (1 + queries) / 10
+    scores = np.stack([lead, np.zeros(len(data))], axis=1).astype(np.float32)
+    metrics = {"accuracy": Estimate(0.75, 0.5, 0.9)}
+    scored = ScoredTrials(data, trials, scores)
+    return Evaluation("one-shot", data.name, len(data), 2, metrics, data.fingerprint, scored)
+
+
+def test_misses_at_fixed_rates_stand_together_and_keep_the_intervals_that_were_measured(tmp_path: Path) -> None:
+    measured = evaluation()
+    assert isinstance(measured.scored, ScoredPairs)
+    own = {**measured.metrics, "fnmr@fmr=0.01": Estimate(0.5, 0.4, 0.6), "cllr": Estimate(0.3, 0.2, 0.4)}
+    text = Page(write(tmp_path / "report.html", replace(measured, metrics=own))).text
+    scores, same = measured.scored.scores, measured.scored.pairs.same
+    places = []
+    for fmr, name in ((0.1, "10"), (0.01, "1"), (0.001, "0.1")):
+        value = 50 if fmr == 0.01 else 100 * fnmr_at_fmr(scores, same, fmr=fmr)
+        line = f"Misses at {name} % false matches {value:.2f} % LOW\N{EN DASH}HIGH %"
+        found = re.search(re.sub("LOW|HIGH", "([0-9.]+)", line), text)
+        assert found
+        assert float(found[1]) <= value <= float(found[2])
+        assert fmr != 0.01 or found.groups() == ("40.00", "60.00")
+        places.append(found.start())
+    assert [*places, text.index("0.300 bits")] == sorted([*places, text.index("0.300 bits")])
+    assert "Accuracy 91.23 %" in text
+
+
+def test_a_calibrated_model_shows_whether_its_probabilities_are_true(tmp_path: Path) -> None:
+    measured = evaluation()
+    assert isinstance(measured.scored, ScoredPairs)
+    llr = 2 * measured.scored.scores.astype(np.float64) - 2
+    calibrated = replace(measured, scored=replace(measured.scored, llr=llr))
+    assert "Reliability" in write(tmp_path / "report.html", calibrated)
+    assert "Reliability" not in write(tmp_path / "report.html", measured)
+
+
+def test_risk_needs_a_threshold_and_groups_show_what_there_is(tmp_path: Path) -> None:
+    measured = evaluation(images(groups=True))
+    page = write(tmp_path / "report.html", measured)
+    assert "Errors if only the surest" in page
+    assert sorted(re.findall(r'<th scope="row">(group\d) <small>4 classes, \d+ pairs', page)) == ["group0", "group1"]
+    assert "Group Misses False matches Equal error rate group" in Page(page).text
+    without = write(tmp_path / "report.html", measured, threshold=None)
+    assert "Errors if only the surest" not in without
+    assert "Group Equal error rate group" in Page(without).text
+    assert "Group by group" not in write(tmp_path / "report.html", evaluation())
+
+
+def test_trials_show_the_query_the_true_class_and_the_one_that_won(tmp_path: Path) -> None:
+    data = images(groups=True)
+    page = write(tmp_path / "report.html", trials_of(data), threshold=None, cards=2)
+    note, _, texts = strip(page, "Worst errors")
+    assert note.startswith("8 of 32 trials; the clearest errors")
+    assert len(texts) == 2
+    assert texts[0].startswith("asked about group1 class7 true class group1 class7 said group0 class0")
+    assert texts[0].endswith("score \N{MINUS SIGN}2.900 against 0.000 \N{BALLOT X} said class0 truth: class7")
+    shown = [image for image in Page(page).images() if "png" in str(image["src"])[:20]]
+    for image, index in zip(shown[:3], (28, 29, 0), strict=True):
+        assert image["title"] == data.names[index]
+        assert np.array_equal(np.asarray(picture(image["src"])), np.asarray(data[index][0]))
+    narrow = strip(page, "Most narrowly right")
+    assert [text.split("score ")[1] for text in narrow[2]] == [
+        f"{score} against 0.000 \N{CHECK MARK} said class0 truth: class0" for score in ("0.200", "0.300")
+    ]
+    assert "32 trials" in Page(page).text
+    assert "group1 4 classes, 16 trials" in Page(page).text
+
+
+def test_a_tied_trial_is_wrong_and_says_so(tmp_path: Path) -> None:
+    measured = trials_of(images())
+    assert isinstance(measured.scored, ScoredTrials)
+    tied = replace(measured.scored, scores=np.zeros((32, 2), np.float32))
+    page = write(tmp_path / "report.html", replace(measured, scored=tied), cards=1)
+    assert strip(page, "Worst errors")[0].startswith("32 of 32 trials")
+    assert "\N{BALLOT X} said a tie" in strip(page, "Worst errors")[2][0]
+    assert strip(page, "Most narrowly right")[2] == []
+
+
+def test_several_references_of_a_class_are_said_to_be_so(tmp_path: Path) -> None:
+    measured = trials_of(images())
+    assert isinstance(measured.scored, ScoredTrials)
+    trials = measured.scored.trials
+    several = replace(trials, references=np.repeat(trials.references, 3, axis=2))
+    page = write(tmp_path / "report.html", replace(measured, scored=replace(measured.scored, trials=several)))
+    assert "over 3 references of a class; one is shown" in strip(page, "Worst errors")[0]
 
 
 def test_importing_the_report_brings_neither_pyplot_nor_torch() -> None:

@@ -14,10 +14,19 @@ from PIL import Image
 
 from conftest import Small
 from samekind.bundle import Bundle, load_bundle
-from samekind.errors import BundleError, ImageError, InputError, MissingDataError, NoThresholdError
+from samekind.calibration import Calibration
+from samekind.certification import Certificate
+from samekind.errors import (
+    BundleError,
+    ImageError,
+    InputError,
+    MissingDataError,
+    NoThresholdError,
+    UncertifiableError,
+)
 from samekind.protocols import run
 from samekind.similarity import euclidean
-from samekind.verifier import IDENTICAL, Verifier
+from samekind.verifier import ACROSS, IDENTICAL, Verifier
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +48,94 @@ def test_a_decision_says_what_it_is_from(small: Small, verifier: Verifier) -> No
     z = verifier.embed([a, b])
     assert decision.score == float(verifier.similarity(z[0], z[1]))
     assert decision.threshold == calibration.threshold
-    assert decision.same == (decision.score >= decision.threshold)
     assert decision.probability == calibration.probability(decision.score)
-    assert decision.reasons == ()
+    assert decision.probability_low == calibration.probability_low(decision.score) < decision.probability
+    assert decision.probability_high == calibration.probability_high(decision.score)
+    assert (decision.prior, decision.certified_fmr) == (0.5, None)
+    assert decision.reasons == (() if decision.same is not None else (ACROSS,))
+    assert decision.same in (None, decision.score >= decision.threshold)
+
+
+def calibrated(bundle: Bundle, **changes: object) -> Verifier:
+    """The same model with a calibration in which some numbers differ."""
+    calibration = bundle.manifest.calibration
+    assert calibration is not None
+    return Verifier(
+        replace(bundle, manifest=replace(bundle.manifest, calibration=replace(calibration, **changes))),  # type: ignore[arg-type]
+        threads=1,
+    )
+
+
+def test_where_the_interval_lies_across_the_threshold_it_cannot_tell(small: Small, bundle: Bundle) -> None:
+    sure, unsure = calibrated(bundle, covariance=(0.0, 0.0, 0.0)), calibrated(bundle, covariance=(0.0, 0.0, 1e4))
+    for index in (1, 9):
+        decision = sure.verify(drawing(small, 0), drawing(small, index))
+        assert decision.same == (decision.score >= decision.threshold)
+        doubtful = unsure.verify(drawing(small, 0), drawing(small, index))
+        assert (doubtful.same, doubtful.reasons) == (None, (ACROSS,))
+        assert doubtful.score == decision.score
+
+
+def test_a_certified_threshold_decides_for_its_references(small: Small, bundle: Bundle) -> None:
+    certificate = Certificate(2.0, 0.1, 0.95, 0.03, 0.09, 20, 2)
+    strict = calibrated(bundle, covariance=(0.0, 0.0, 1e4), certificates=(certificate,))
+    query, others = drawing(small, 0), [drawing(small, 0)] * 3
+    assert strict.verify(query, others[:1]).same is None, "nothing is certified for one reference"
+    for count in (2, 3):
+        decision = strict.verify(query, others[:count])
+        assert (decision.same, decision.threshold, decision.certified_fmr) == (False, 2.0, 0.1)
+        assert decision.reasons == (IDENTICAL,)
+
+
+BAD = {
+    "blank": np.full((40, 40), 90, np.uint8),
+    "saturated": np.full((40, 40), 255, np.uint8),
+    "too small": np.tile(np.array([0, 255], np.uint8), (7, 3)),
+    "unlike anything": np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_of_an_image_that_shows_nothing_it_cannot_tell(small: Small, verifier: Verifier, name: str) -> None:
+    good, bad = drawing(small, 0), BAD[name]
+    for query, references, where in (
+        (bad, good, "query"),
+        (good, bad, "reference"),
+        (good, [good, bad], "reference 2"),
+    ):
+        decision = verifier.verify(query, references)
+        assert decision.same is None
+        assert any(reason.startswith(f"{where}: {name}") for reason in decision.reasons)
+        assert -1 <= decision.score <= 1
+    assert verifier.verify(bad, bad).reasons[-1] == IDENTICAL
+
+
+def test_a_calibration_without_a_domain_takes_any_image(small: Small, bundle: Bundle) -> None:
+    reasons = calibrated(bundle, domain=None).verify(drawing(small, 0), BAD["unlike anything"]).reasons
+    assert not any("unlike" in reason for reason in reasons)
+
+
+def test_calibrated_anew_it_certifies_what_its_classes_can(small: Small, verifier: Verifier) -> None:
+    def again(**options: object) -> Calibration:
+        return verifier.calibrated(small.held_out, rng=np.random.default_rng(0), **options)  # type: ignore[arg-type]
+
+    found = again(references=(1, 3), target_fmr=0.4, confidence=0.9, prior=0.3)
+    assert (found.classes, found.data, found.prior) == (20, "glyphs", 0.3)
+    assert [(c.references, c.target_fmr, c.confidence) for c in found.certificates] == [(1, 0.4, 0.9), (3, 0.4, 0.9)]
+    assert all(c.upper_fmr <= 0.4 for c in found.certificates)
+    before = verifier.bundle.manifest.calibration
+    assert before is not None
+    assert (again().slope, again().domain) == (pytest.approx(before.slope, rel=1e-3), before.domain)
+    assert again().certificates == ()
+    with pytest.raises(UncertifiableError, match="0.001"):
+        again(target_fmr=0.001)
 
 
 def test_decisions_are_right_more_often_than_not(small: Small, verifier: Verifier) -> None:
     genuine = [verifier.verify(drawing(small, 8 * c), drawing(small, 8 * c + 1)).same for c in range(20)]
     impostor = [verifier.verify(drawing(small, 8 * c), drawing(small, 8 * c - 1)).same for c in range(1, 20)]
-    assert sum(genuine) > 12
-    assert sum(impostor) < 7
+    assert genuine.count(True) > 12
+    assert impostor.count(True) < 7
 
 
 def test_the_sides_can_be_exchanged_to_the_last_bit(small: Small, verifier: Verifier) -> None:

@@ -16,7 +16,7 @@ import shutil
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,8 +28,10 @@ from samekind.errors import BundleError, InputError, MissingDataError, SamekindE
 from samekind.images import Preprocessing
 from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
 
-FORMAT = 1
+FORMAT = 2
 GRAPH, WEIGHTS, MANIFEST, CARD = "model.onnx", "model.safetensors", "samekind.json", "README.md"
+CARD_ROWS = ("| threshold |", "| probabilities |", "| certified |")
+"""How the rows of the model card begin that tell of the calibration."""
 SHIPPED = Path(__file__).parent / "bundles"
 """Folder of the bundles that come with the package."""
 
@@ -76,7 +78,7 @@ class Manifest:
     """The content of samekind.json.
 
     Args:
-        format: of the bundle; FORMAT.
+        format: of the bundle; FORMAT. One of format 1 is read without its calibration: `samekind calibrate` makes it new.
         encoder: by name.
         dim: embedding size D.
         head: "euclidean", "cosine" or "weighted-l1".
@@ -187,6 +189,49 @@ def save_weights(folder: Path, weights: dict[str, NDArray[np.generic]]) -> None:
     (folder / WEIGHTS).write_bytes(save(weights))  # its own writer hides the file from others, and its errors from us
 
 
+def save_calibrated(bundle: Bundle, path: Path, calibration: Calibration) -> Bundle:
+    """Write a bundle anew with another calibration; graph and weights stay the same bytes.
+
+    Args:
+        bundle: whose folder may be the very one to write.
+        path: the folder; an older bundle there is replaced as the last step.
+        calibration: in place of the bundle's own. In the model card only what tells of it changes.
+    Returns:
+        The new bundle, read back from disk.
+    Raises:
+        InputError: path is something else than a bundle, or cannot be written.
+    """
+    refuse_other(path)
+    with replacing(path) as folder:
+        for file in bundle.path.iterdir():
+            if file.name in (GRAPH, WEIGHTS, CARD):
+                shutil.copyfile(file, folder / file.name)
+        if (card := folder / CARD).is_file():
+            lines = card.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if not line.startswith(CARD_ROWS)]
+            end = max((i for i, line in enumerate(kept, 1) if line.startswith("| ")), default=len(kept))
+            kept[end:end] = calibration_rows(calibration)
+            card.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        save_manifest(folder, replace(bundle.manifest, calibration=calibration))
+        load_bundle(folder)
+    return load_bundle(path)
+
+
+def calibration_rows(calibration: Calibration) -> list[str]:
+    """What a model card says of a calibration: rows of its table, each beginning with one of CARD_ROWS."""
+    c = calibration
+    threshold, probabilities, certified = CARD_ROWS
+    return [
+        f"{threshold} {c.threshold:.4f}, from {c.pairs} pairs of {c.classes} held-out classes of {c.data} |",
+        f"{probabilities} at a prior of {c.prior:g}, odds up to {math.exp(c.bound):.0f} to 1 |",
+        *(
+            f"{certified} FMR <= {x.target_fmr:g} with {x.confidence:.0%} confidence, references: {x.references}, "
+            f"threshold {x.threshold:.4f}, from {x.classes} classes |"
+            for x in c.certificates
+        ),
+    ]
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -246,6 +291,8 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path}: no such file; expected a bundle, made by `samekind train`") from None
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable as JSON ({error})") from None
+    if isinstance(content, dict) and content.get("format") == 1:  # its calibration had neither interval nor domain
+        content = {**content, "format": FORMAT, "calibration": None}
     if isinstance(content, dict) and content.get("format") != FORMAT:
         raise BundleError(f"{path}: expected format {FORMAT}, got {content.get('format')!r}; use a fitting samekind")
     manifest = _from_json(Manifest, content, str(path))

@@ -12,8 +12,13 @@ from typing import Annotated
 
 import typer
 
+from samekind.commands.audit import audit
+from samekind.commands.calibrate import calibrate
 from samekind.commands.demo import demo
 from samekind.commands.evaluate import evaluate
+from samekind.commands.explain import explain
+from samekind.commands.plan import plan
+from samekind.commands.reproduce import reproduce
 from samekind.commands.train import train
 from samekind.commands.verify import verify
 from samekind.console import complain, say
@@ -46,7 +51,7 @@ def root(
         raise typer.Exit(WRONG)
 
 
-for command in (verify, train, evaluate, demo):
+for command in (verify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo):
     app.command()(command)
 
 

@@ -2,7 +2,8 @@
 
     SamekindError
     ├── InputError (ValueError)              an argument, an image or a data set is not what was expected
-    │   └── ImageError                       one image cannot be read
+    │   ├── ImageError                       one image cannot be read
+    │   └── UncertifiableError               too few classes to prove the error rate asked for
     ├── BundleError (ValueError)             a bundle is incomplete, damaged or of another version
     │   └── NoThresholdError                 a bundle that can score is asked to decide
     ├── MissingDataError (FileNotFoundError) a file or a data set is not where it was looked for
@@ -25,6 +26,21 @@ class InputError(SamekindError, ValueError):
 
 class ImageError(InputError):
     """One image cannot be read."""
+
+
+class UncertifiableError(InputError):
+    """The classes at hand cannot prove the error rate asked for.
+
+    Args:
+        text: what was expected, what came and what to do.
+        smallest_fmr: what they can prove at best.
+        classes_needed: how many the rate needs at least.
+    """
+
+    def __init__(self, text: str, *, smallest_fmr: float, classes_needed: int) -> None:
+        super().__init__(text)
+        self.smallest_fmr = smallest_fmr
+        self.classes_needed = classes_needed
 
 
 class BundleError(SamekindError, ValueError):

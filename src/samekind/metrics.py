@@ -44,6 +44,34 @@ class ErrorCurve:
     fnmr: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often "same" was true where its probability lay in each of K bins; what a reliability diagram draws.
+
+    Args:
+        stated: (K,) float64 in [0, 1], mean probability of a bin.
+        observed: (K,) float64 in [0, 1], share of genuine pairs in it.
+        shares: (K,) float64 > 0, of all pairs; sums to 1.
+    """
+
+    stated: Floats
+    observed: Floats
+    shares: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """What remains of the errors where only the surest questions are answered.
+
+    Args:
+        coverage: (K,) float64 in (0, 1], rising to 1: share of questions answered.
+        risk: (K,) float64 in [0, 1], share of errors among these.
+    """
+
+    coverage: Floats
+    risk: Floats
+
+
 def error_curve(scores: ArrayLike, same: ArrayLike, *, weights: ArrayLike | None = None) -> ErrorCurve:
     """FMR and FNMR at every threshold that makes a difference; equal scores stand or fall together.
 
@@ -128,6 +156,76 @@ def min_cllr(scores: ArrayLike, same: ArrayLike, *, weights: ArrayLike | None = 
     Source: Brümmer, du Preez 2006, section 4: the map is isotonic regression (pool adjacent violators).
     """
     return float(_min_cllr(error_curve(scores, same, weights=weights)))
+
+
+def reliability(
+    probability: ArrayLike, same: ArrayLike, *, bins: int = 10, weights: ArrayLike | None = None
+) -> Reliability:
+    """Stated probabilities of "same" against how often it was true, in bins of equal width.
+
+    Genuine pairs and impostors count as they come: at a prior of one half, give as many of each or weights that make it so.
+
+    Args:
+        probability: (P,) float in [0, 1].
+        same, weights: as `error_curve`.
+        bins: how many, >= 1; those without a pair are left out. A probability on a border belongs to the bin above it.
+    Raises: as `error_curve`; InputError also where a probability is not in [0, 1] or there is no bin.
+    Source: DeGroot, Fienberg 1983, "The comparison and evaluation of forecasters".
+    """
+    stated, checked_same, checked_weights = _checked(probability, same, weights)
+    if not (stated.min() >= 0 and stated.max() <= 1) or bins < 1:
+        raise InputError(
+            f"expected probabilities in [0, 1] and a bin, got {stated.min()} to {stated.max()}, {bins} bins"
+        )
+    place = np.minimum((stated * bins).astype(np.int64), bins - 1)
+    held, of_stated, of_same = (
+        np.bincount(place, checked_weights * values, minlength=bins)
+        for values in (np.ones(len(stated)), stated, checked_same)
+    )
+    full = held > 0
+    return Reliability(of_stated[full] / held[full], of_same[full] / held[full], held[full] / held.sum())
+
+
+def expected_calibration_error(
+    probability: ArrayLike, same: ArrayLike, *, bins: int = 10, weights: ArrayLike | None = None
+) -> float:
+    """Mean distance of stated from observed over the bins of `reliability`, each by its share of pairs.
+
+    Args, Raises: as `reliability`.
+    Returns:
+        A float in [0, 1]; 0 where every bin keeps its word.
+    Source: Naeini, Cooper, Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning".
+    """
+    found = reliability(probability, same, bins=bins, weights=weights)
+    return float(found.shares @ np.abs(found.stated - found.observed))
+
+
+def risk_coverage(sureness: ArrayLike, right: ArrayLike, *, weights: ArrayLike | None = None) -> RiskCoverage:
+    """The share of errors among the answered, when the least sure questions are left unanswered.
+
+    Args:
+        sureness: (T,) float, larger is answered earlier, such as the absolute log-likelihood ratio; equal ones are
+            answered together. Questions that are never answered are marked by minus infinity.
+        right: (T,) bool, whether the answer would be right.
+        weights: (T,) float >= 0, how often each question counts; None: once.
+    Returns:
+        The curve, from the surest to all that are ever answered; K is the number of distinct finite values.
+    Raises:
+        InputError: shapes differ, right is not bool, a sureness is NaN, or nothing is answered.
+    Source: El-Yaniv, Wiener 2010, "On the foundations of noise-free selective classification".
+    """
+    sure, true = np.asarray(sureness, dtype=np.float64), np.asarray(right)
+    counts = np.ones(sure.shape) if weights is None else np.asarray(weights, dtype=np.float64)
+    if sure.ndim != 1 or not sure.shape == true.shape == counts.shape or true.dtype != np.bool_ or np.isnan(sure).any():
+        raise InputError(f"expected sureness without NaN and right as bool, both (T,), got {sure.shape}, {true.shape}")
+    order = np.argsort(-sure, kind="stable")
+    order = order[sure[order] > -np.inf]
+    answered, errors = np.cumsum(counts[order]), np.cumsum(counts[order] * ~true[order])
+    ends = np.flatnonzero(np.append(sure[order][1:] != sure[order][:-1], True)) if len(order) else np.empty(0, np.int64)
+    ends = ends[answered[ends] > 0]
+    if not len(ends):
+        raise InputError("expected at least one question that is answered, got none")
+    return RiskCoverage(answered[ends] / counts.sum(), errors[ends] / answered[ends])
 
 
 def _checked(scores: ArrayLike, same: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, NDArray[np.bool_], Floats]:

@@ -1,4 +1,4 @@
-"""Three pictures of scored pairs: the DET curve, the ROC curve and the histograms of the scores.
+"""Pictures of an evaluation: DET, ROC, histograms of scores, reliability, and risk over coverage.
 
 Knows scores and Matplotlib's figure objects (never pyplot, whose figures are global state). Knows nothing of pages,
 images or models.
@@ -12,17 +12,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from samekind import metrics
+from samekind.breakdown import Band, ReliabilityBand
 
 # blue and vermilion of Okabe and Ito's palette: told apart with every kind of colour vision, and in grey print
 GENUINE = "#0072b2"
 IMPOSTOR = "#d55e00"
 INK = "#1c2430"
 MUTED = "#56606e"
-GRID = "#e4e7eb"
 CURVE = "#46566a"
+SHADE = 0.2
 
 BINS = 60
 TICKS = (0.00001, 0.0001, 0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95)
@@ -38,7 +39,9 @@ STYLE: dict[Any, Any] = {  # Matplotlib's own stubs type the keys differently fr
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "grid.color": GRID,
+    "grid.color": MUTED,
+    "grid.alpha": 0.18,
+    "savefig.transparent": True,  # the page decides on what ground
     "legend.fontsize": 10.0,
     "legend.frameon": False,
     "text.color": INK,
@@ -48,25 +51,30 @@ STYLE: dict[Any, Any] = {  # Matplotlib's own stubs type the keys differently fr
 
 
 @matplotlib.rc_context(STYLE)
-def det(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None) -> Figure:
+def det(
+    scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None, band: Band | None = None
+) -> Figure:
     """The trade between the two errors on normal-deviate axes, on which normally distributed scores give a line.
 
     Args:
         scores: (P,) floating point; larger is more alike.
         same: (P,) bool, true for genuine pairs; both kinds occur.
         threshold: the operating point to mark, or None for none.
+        band: of the FNMR, at each FMR; None for none.
     Returns:
         A figure. A rate of 0 or 1, which has no place on these axes, is drawn at half of one error from it.
     Source: Martin, Doddington, Kamm, Ordowski, Przybocki 1997, "The DET curve in assessment of detection task
         performance".
     """
     curve, equal = metrics.error_curve(scores, same), metrics.eer(scores, same)
-    least = min(0.25, 0.5 / max(np.count_nonzero(same), np.count_nonzero(~same)))  # less than any rate but 0
+    least = _least(same)
 
     def place(rate: NDArray[np.floating] | float) -> NDArray[np.float64]:
         return np.asarray(ndtri(np.clip(rate, least, 1 - least)), dtype=np.float64)
 
     figure, axes = _frame("False match rate", "False non-match rate (misses)")
+    if band is not None:
+        axes.fill_between(place(band.at), place(band.low), place(band.high), color=CURVE, alpha=SHADE, linewidth=0)
     axes.plot(place(curve.fmr), place(curve.fnmr), color=CURVE, linewidth=2)
     _mark(axes, float(place(equal)), float(place(equal)), label=f"equal error {_percent(equal)}", marker="o")
     if threshold is not None:
@@ -83,19 +91,26 @@ def det(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: flo
 
 
 @matplotlib.rc_context(STYLE)
-def roc(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None) -> Figure:
+def roc(
+    scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshold: float | None, band: Band | None = None
+) -> Figure:
     """The share of genuine pairs that is accepted, over the false match rate on a logarithmic axis.
 
     Args:
         scores: (P,) floating point; larger is more alike.
         same: (P,) bool, true for genuine pairs; both kinds occur.
         threshold: the operating point to mark, or None for none.
+        band: of the FNMR, at each FMR; None for none.
     Returns:
         A figure. A false match rate of 0 is drawn at half of one false match.
     """
     curve = metrics.error_curve(scores, same)
     least = 0.5 / np.count_nonzero(~same)  # less than any rate but 0
     figure, axes = _frame("False match rate (logarithmic)", "True match rate")
+    if band is not None:
+        axes.fill_between(
+            np.maximum(band.at, least), 1 - band.high, 1 - band.low, color=CURVE, alpha=SHADE, linewidth=0
+        )
     axes.plot(np.maximum(curve.fmr, least), 1 - curve.fnmr, color=CURVE, linewidth=2)
     chance = np.geomspace(least, 1, 100)
     axes.plot(chance, chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="chance")
@@ -149,6 +164,63 @@ def histogram(scores: NDArray[np.floating], same: NDArray[np.bool_], *, threshol
 
 
 @matplotlib.rc_context(STYLE)
+def reliability(measured: ReliabilityBand) -> Figure:
+    """How often "same" was true, over the probability that was stated: on the diagonal where it is one.
+
+    Returns:
+        A figure, with the share of all pairs in each bin as bars behind.
+    """
+    band = measured.observed
+    figure, axes = _frame("Stated probability of one class", "Share that shows one class")
+    axes.bar(band.at, measured.shares, width=0.03, color=CURVE, alpha=SHADE, label="share of pairs")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="as stated")
+    reach = np.clip([band.value - band.low, band.high - band.value], 0, None)  # rounding may leave -1e-17
+    axes.errorbar(
+        band.at,
+        band.value,
+        yerr=reach,
+        fmt="o",
+        color=GENUINE,
+        ms=5,
+        capsize=3,
+        clip_on=False,
+        zorder=5,
+        label="observed",
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.xaxis.set_major_formatter(_tick)
+    axes.yaxis.set_major_formatter(_tick)
+    _legend(figure)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def risk_coverage(band: Band) -> Figure:
+    """Errors among the answered questions, over the share that is answered, the surest first.
+
+    Args:
+        band: at each coverage, the share of errors.
+    Returns:
+        A figure.
+    """
+    figure, axes = _frame("Answered, the surest first", "Errors among the answered")
+    axes.fill_between(band.at, band.low, band.high, color=CURVE, alpha=SHADE, linewidth=0)
+    axes.plot(band.at, band.value, color=CURVE, linewidth=2)
+    everything = float(band.value[-1])
+    _mark(axes, float(band.at[-1]), everything, label=f"all answered {_percent(everything)}", marker="D")
+    axes.set(xlim=(0, 1), ylim=(0, max(1.1 * float(band.high.max()), 0.001)))
+    axes.xaxis.set_major_formatter(_tick)
+    axes.yaxis.set_major_formatter(_tick)
+    _legend(figure)
+    return figure
+
+
+def fmrs(same: NDArray[np.bool_], *, points: int = 60) -> NDArray[np.float64]:
+    """Where to measure a band: (K,) false match rates, evenly spread over the axes of `det` and on to 1."""
+    return np.append(ndtr(np.linspace(ndtri(_least(same)), ndtri(0.98), points)), 1.0)
+
+
+@matplotlib.rc_context(STYLE)
 def svg(figure: Figure) -> str:
     """The figure as an SVG document; the same figure gives the same text."""
     stream = io.StringIO()
@@ -173,6 +245,11 @@ def _mark(axes: Axes, x: float, y: float, *, label: str, marker: str) -> None:
 def _legend(figure: Figure) -> None:
     """In one line above the axes, where it hides nothing."""
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1, handlelength=1.4, handletextpad=0.5, borderpad=0)
+
+
+def _least(same: NDArray[np.bool_]) -> float:
+    """A rate less than any that these pairs can show but 0."""
+    return min(0.25, 0.5 / max(np.count_nonzero(same), np.count_nonzero(~same)))
 
 
 def _tick(rate: float, _: float = 0) -> str:

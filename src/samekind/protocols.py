@@ -4,7 +4,7 @@ Knows how trials are judged. Knows models only as functions from a data set to s
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError
 from samekind.intervals import estimate
 from samekind.metrics import Estimate, Floats, pair_statistics
+from samekind.scored import ScoredPairs, ScoredTrials
 from samekind.similarity import Similarity, combine
 from samekind.trials import Indices, Pairs, Trials
 
@@ -42,13 +43,15 @@ class Model:
     llr: Callable[[NDArray[np.float32]], ArrayLike] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredPairs:
-    """Pairs of a data set and what the model gave them: (P,) float32."""
+@dataclass(frozen=True)
+class Options:
+    """What a protocol lets its user choose; see the functions of `trials` for each."""
 
-    data: LabelledImages
-    pairs: Pairs
-    scores: NDArray[np.float32]
+    ways: int = 20
+    shots: int = 1
+    trials: int = 10_000
+    pairs: int = 10_000
+    impostors: str = "any"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,8 @@ class Evaluation:
         seed: what drew them.
         metrics: by name, as fractions.
         data_fingerprint: of the whole data set.
-        scored: the pairs, where the protocol is one of pairs.
+        scored: the pairs or the trials with their scores.
+        options: of the draw.
     """
 
     protocol: str
@@ -71,10 +75,11 @@ class Evaluation:
     seed: int
     metrics: dict[str, Estimate]
     data_fingerprint: str
-    scored: ScoredPairs | None = None
+    scored: ScoredPairs | ScoredTrials | None = None
+    options: Options = Options()
 
     def as_json(self) -> dict[str, object]:
-        """Everything but the scored pairs, in types that JSON has."""
+        """What was measured, without the single scores, in types that JSON has."""
         return {
             "protocol": self.protocol,
             "data": self.data,
@@ -83,17 +88,6 @@ class Evaluation:
             "metrics": {name: asdict(value) for name, value in self.metrics.items()},
             "data_fingerprint": self.data_fingerprint,
         }
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a protocol lets its user choose; see the functions of `trials` for each."""
-
-    ways: int = 20
-    shots: int = 1
-    trials: int = 10_000
-    pairs: int = 10_000
-    impostors: str = "any"
 
 
 @dataclass(frozen=True)
@@ -163,13 +157,41 @@ def run(
     )
     rng = np.random.default_rng(seed)
     drawn = protocol.draw(data, options, rng)
-    scored = None
+    scored: ScoredPairs | ScoredTrials
     if isinstance(drawn, Pairs):
-        scored = ScoredPairs(data, drawn, score_pairs(model.scorer_of, data, drawn.left, drawn.right))
-        metrics = _pair_metrics(scored, model, protocol.metrics, rng=rng)
+        scores = score_pairs(model.scorer_of, data, drawn.left, drawn.right)
+        scored = ScoredPairs(data, drawn, scores, None if model.llr is None else np.asarray(model.llr(scores)))
     else:
-        metrics = _trial_metrics(model.scorer_of, data, drawn, protocol.metrics, rng=rng)
-    return Evaluation(name, data.name, len(drawn), seed, metrics, data.fingerprint, scored)
+        scored = score_trials(model.scorer_of, data, drawn)
+    metrics = _metrics(scored, protocol.metrics, threshold=model.threshold, rng=rng)
+    return Evaluation(name, data.name, len(drawn), seed, metrics, data.fingerprint, scored, options)
+
+
+def shifted(evaluation: Evaluation, model: Model, by: float) -> dict[str, Estimate]:
+    """The metrics had the model scored every true answer higher by this much and every other lower, all else equal.
+
+    With `by` < 0 every metric comes out no better than it would from any other change of scores by at most |by|, with
+    `by` > 0 no worse: together they bound what the last digits of floating point can do.
+
+    Args:
+        evaluation: from `run`.
+        model: what it measured; its llr rises with the score.
+        by: added to scores of genuine pairs or true classes, taken from the others.
+    Returns:
+        The metrics by name, from the same resamples as the evaluation's.
+    Raises:
+        InputError: the evaluation does not hold its scores.
+    """
+    protocol, scored, rng = PROTOCOLS[evaluation.protocol], evaluation.scored, np.random.default_rng(evaluation.seed)
+    if scored is None:
+        raise InputError("expected an evaluation with its scores, got one without; take it from `run`")
+    protocol.draw(scored.data, evaluation.options, rng)  # leaves the generator where the resamples begin
+    moved = (scored.scores + np.where(scored.truth, by, -by)).astype(np.float32)
+    if isinstance(scored, ScoredPairs):
+        scored = replace(scored, scores=moved, llr=None if model.llr is None else np.asarray(model.llr(moved)))
+    else:
+        scored = replace(scored, scores=moved)
+    return _metrics(scored, protocol.metrics, threshold=model.threshold, rng=rng)
 
 
 def embedding_scorer(embeddings: NDArray[np.floating], similarity: Similarity) -> PairScorer:
@@ -211,46 +233,35 @@ def score_pairs(scorer_of: ScorerOf, data: LabelledImages, left: Indices, right:
     return scores
 
 
-def judge(scorer_of: ScorerOf, data: LabelledImages, trials: Trials) -> NDArray[np.bool_]:
-    """Which trials the model gets right; a tie is wrong.
+def score_trials(scorer_of: ScorerOf, data: LabelledImages, trials: Trials) -> ScoredTrials:
+    """What the model gives each class of each trial.
 
     Args:
         scorer_of: the model.
         data: what the trials index.
         trials: T of them, with K classes of S references.
-    Returns:
-        (T,) bool.
     Raises:
         InputError: as `score_pairs`.
     """
     queries = np.broadcast_to(trials.queries[:, None, None], trials.references.shape)
     flat = score_pairs(scorer_of, data, queries.ravel(), trials.references.ravel())
-    scores = combine(flat.reshape(trials.references.shape))  # (T, K)
-    true = np.arange(scores.shape[1]) == trials.correct[:, None]
-    best_other = np.where(true, -np.inf, scores).max(axis=1)
-    return np.asarray(scores[true] > best_other)
+    return ScoredTrials(data, trials, combine(flat.reshape(trials.references.shape)))
 
 
-def _trial_metrics(
-    scorer_of: ScorerOf, data: LabelledImages, trials: Trials, names: tuple[str, ...], *, rng: np.random.Generator
+def _metrics(
+    scored: ScoredPairs | ScoredTrials, names: tuple[str, ...], *, threshold: float | None, rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    right = judge(scorer_of, data, trials).astype(np.float64)
-    outcomes = {"accuracy": right, "error": 1 - right}
-    classes = data.labels[trials.queries]
+    if isinstance(scored, ScoredTrials):
+        right = scored.right.astype(np.float64)
+        outcomes = {"accuracy": right, "error": 1 - right}
 
-    def statistics(weights: Floats) -> dict[str, Floats]:
-        return {name: weights @ outcomes[name] / weights.sum(axis=1) for name in names}
+        def statistics(weights: Floats) -> dict[str, Floats]:
+            return {name: weights @ outcomes[name] / weights.sum(axis=1) for name in names}
 
-    return estimate(statistics, (classes, classes), rng=rng)
-
-
-def _pair_metrics(
-    scored: ScoredPairs, model: Model, names: tuple[str, ...], *, rng: np.random.Generator
-) -> dict[str, Estimate]:
-    pairs, labels = scored.pairs, scored.data.labels
-    llr = None if model.llr is None else model.llr(scored.scores)
-    statistics = pair_statistics(scored.scores, pairs.same, names=names, threshold=model.threshold, llr=llr)
-    return estimate(statistics, (labels[pairs.left], labels[pairs.right]), rng=rng)
+        return estimate(statistics, scored.classes, rng=rng)
+    same = scored.pairs.same
+    of_pairs = pair_statistics(scored.scores, same, names=names, threshold=threshold, llr=scored.llr)
+    return estimate(of_pairs, scored.classes, rng=rng)
 
 
 def _lake(data: LabelledImages, options: Options, rng: np.random.Generator) -> Trials:

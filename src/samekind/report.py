@@ -4,28 +4,25 @@ Knows evaluations and how a person reads them. Knows nothing of models: it gets 
 file: no script, no network, every picture inside.
 """
 
-import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
-from importlib.resources import files
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from numpy.typing import NDArray
-from PIL import Image
 
-from samekind.data.labelled import LabelledImages
+from samekind.breakdown import Band, GroupRates, by_group, misses_at, reliability_at, risk_at
 from samekind.errors import InputError
+from samekind.exhibits import Strip, strips
 from samekind.metrics import Estimate
-from samekind.protocols import Evaluation, ScoredPairs
+from samekind.pages import data_uri, render, write_whole
+from samekind.protocols import Evaluation
+from samekind.scored import ScoredPairs, ScoredTrials
 from samekind.version import __version__
 
-THUMBNAIL = 160
-"""Pictures on the page are at most this many pixels wide and high."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MEASURES = {
     "accuracy": "Accuracy",
@@ -33,11 +30,20 @@ MEASURES = {
     "cllr": "Cllr",
     "eer": "Equal error rate",
     "error": "Error",
+    "false matches": "False matches",
     "fnmr@fmr=0.001": "Misses at 0.1 % false matches",
     "fnmr@fmr=0.01": "Misses at 1 % false matches",
+    "fnmr@fmr=0.1": "Misses at 10 % false matches",
     "min_cllr": "Cllr if ideally calibrated",
+    "misses": "Misses",
 }
 """What a person calls each metric; one that is not here goes by its own name."""
+
+FMRS = (0.1, 0.01, 0.001)
+"""False match rates at which the page gives the misses."""
+
+COVERAGES = np.arange(1, 51) / 50
+"""Where the curve of risk over coverage is measured."""
 
 BITS = frozenset({"cllr", "min_cllr"})
 """Metrics in bits; all others are fractions, shown in percent."""
@@ -75,37 +81,6 @@ REFERENCES = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One image of a pair: a PNG data URI, group and class, its own name, whether it is so small that pixels show."""
-
-    source: str
-    group: str
-    kind: str
-    name: str
-    small: bool
-
-
-@dataclass(frozen=True)
-class Card:
-    """One pair: both pictures, the score, the truth, and what the model said (None where it has no threshold)."""
-
-    left: Picture
-    right: Picture
-    score: float
-    same: bool
-    said: bool | None
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A row of pairs with a title, and a sentence on what they are or why there are none."""
-
-    title: str
-    note: str
-    cards: tuple[Card, ...]
-
-
-@dataclass(frozen=True)
 class Row:
     """One line of the table of figures, as it is read: name, value, 95 % interval, and published figures beside it."""
 
@@ -116,22 +91,35 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """A picture of figures: its title, the SVG as a data URI, and what it shows, in words."""
+
+    title: str
+    source: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """All that the page shows of one evaluation; plots and strips are empty where it has no scored pairs.
+    """All that the page shows of one evaluation; beyond the rows nothing where it does not hold its scores.
 
     Args:
         evaluation: what was measured.
         asks: the question of its protocol.
+        counted: what was scored, "pairs" or "trials".
         rows: its lines of the table.
-        plots: histogram, DET and ROC as SVG data URIs, by name.
-        strips: pairs to look at.
+        plots: curves.
+        groups: its rates by group, the worst first; their names are in the order of the first.
+        strips: pairs or trials to look at.
     """
 
     evaluation: Evaluation
     asks: str
+    counted: str
     rows: tuple[Row, ...]
-    plots: Mapping[str, str]
-    strips: tuple[Strip, ...]
+    plots: tuple[Plot, ...] = ()
+    groups: tuple[GroupRates, ...] = ()
+    strips: tuple[Strip, ...] = ()
 
 
 def write_report(
@@ -154,20 +142,18 @@ def write_report(
         threshold: the score from which the model says "same", or None where it has no threshold.
         details: further lines about the model, by name, e.g. {"Encoder": "small", "Training": "4 minutes"}.
         title: the question that the page answers.
-        cards: the most pairs to show in each strip; >= 1.
+        cards: the most pairs or trials to show in each strip; >= 1.
         date: when it was measured; now where None.
     Raises:
         InputError: there is no evaluation, cards is below 1, or the file cannot be written.
-        ImageError: an image of a pair cannot be read.
+        ImageError: an image to show cannot be read.
     """
     if not evaluations:
         raise InputError("expected at least one evaluation to report on, got none")
     if cards < 1:
         raise InputError(f"expected at least 1 pair to show in each strip, got {cards}")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=_percent, number=_number, said=_said)
-    template = environment.from_string(files("samekind").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(
+    page = render(
+        "report.html.j2",
         bundle=bundle,
         date=date or datetime.now().astimezone(),
         details=details or {},
@@ -175,122 +161,113 @@ def write_report(
         threshold=threshold,
         title=title,
         version=__version__,
+        measures=MEASURES,
+        read=read,
     )
-    _write(Path(path), page)
+    write_whole(path, page, what="report")
+
+
+def read(name: str, estimate: Estimate) -> tuple[str, str]:
+    """The value and the interval of a metric as a person reads them."""
+    digits, unit, scale = (3, "bits", 1) if name in BITS else (2, "%", 100)
+    rounded = (round(scale * x, digits) + 0.0 for x in (estimate.value, estimate.low, estimate.high))  # no minus 0
+    value, low, high = (f"{x:.{digits}f}" for x in rounded)
+    return f"{value}\N{NO-BREAK SPACE}{unit}", f"{low}\N{EN DASH}{high}\N{NO-BREAK SPACE}{unit}"
 
 
 def _section(evaluation: Evaluation, threshold: float | None, cards: int) -> Section:
-    scored = evaluation.scored
+    scored, asks = evaluation.scored, QUESTIONS.get(evaluation.protocol, "")
+    if scored is None:
+        return Section(evaluation, asks, "trials", _rows(evaluation.protocol, evaluation.metrics))
+    rng = np.random.default_rng(evaluation.seed)
+    if isinstance(scored, ScoredPairs):
+        from samekind import plots  # and with it Matplotlib, which a table of figures on a terminal does not need
+
+        fmrs = plots.fmrs(scored.pairs.same)
+        band = misses_at(scored, [*fmrs, *FMRS], rng=rng)
+        metrics = _with_fixed_rates(evaluation.metrics, band[len(fmrs) :])
+        pictures = _plots_of_pairs(scored, threshold, band[: len(fmrs)], rng)
+    else:
+        metrics, pictures = evaluation.metrics, (_risk_plot(scored, threshold, rng),)
     return Section(
         evaluation,
-        QUESTIONS.get(evaluation.protocol, ""),
-        tuple(_row(evaluation.protocol, name, estimate) for name, estimate in evaluation.metrics.items()),
-        {} if scored is None else _plots(scored, threshold),
-        () if scored is None else _strips(scored, threshold, cards),
+        asks,
+        "pairs" if isinstance(scored, ScoredPairs) else "trials",
+        _rows(evaluation.protocol, metrics),
+        pictures,
+        by_group(scored, threshold, rng=rng),
+        strips(scored, threshold, most=cards),
     )
 
 
-def _row(protocol: str, name: str, estimate: Estimate) -> Row:
-    digits, unit, scale = (3, "bits", 1) if name in BITS else (2, "%", 100)
-    value, low, high = (f"{scale * x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
-    return Row(
-        MEASURES.get(name, name),
-        f"{value}\N{NO-BREAK SPACE}{unit}",
-        f"{low}\N{EN DASH}{high}\N{NO-BREAK SPACE}{unit}",
-        REFERENCES.get((protocol, name), ()),
+def _with_fixed_rates(metrics: Mapping[str, Estimate], band: Band) -> dict[str, Estimate]:
+    """All metrics, and the misses at every rate of FMRS, before those in bits."""
+    rates = {f"fnmr@fmr={fmr:g}": Estimate(*map(float, rest)) for fmr, *rest in zip(*astuple(band), strict=True)}
+    rates |= {name: metrics[name] for name in rates if name in metrics}
+    others = {name: estimate for name, estimate in metrics.items() if name not in rates | dict.fromkeys(BITS)}
+    return {**others, **rates, **{name: estimate for name, estimate in metrics.items() if name in BITS}}
+
+
+def _plots_of_pairs(
+    scored: ScoredPairs, threshold: float | None, band: Band, rng: np.random.Generator
+) -> tuple[Plot, ...]:
+    from samekind import plots
+
+    scores, same = scored.scores, scored.pairs.same
+    shown = [
+        _plot(
+            "Scores of genuine and impostor pairs",
+            plots.histogram(scores, same, threshold=threshold),
+            "Histograms of the scores of genuine and of impostor pairs"
+            f"{'' if threshold is None else ' with the threshold'}. The less they overlap, the better the model tells "
+            "classes apart.",
+        ),
+        _plot(
+            "DET curve: misses over false matches",
+            plots.det(scores, same, threshold=threshold, band=band),
+            "The rate of misses over the rate of false matches at every threshold, on normal-deviate axes. The nearer "
+            "the curve to the lower left corner, the better.",
+        ),
+        _plot(
+            "ROC curve: true over false matches",
+            plots.roc(scores, same, threshold=threshold, band=band),
+            "The rate of true matches over the rate of false matches at every threshold. The nearer the curve to the "
+            "upper left corner, the better.",
+        ),
+    ]
+    if scored.llr is not None:
+        shown.append(
+            _plot(
+                "Reliability: is a stated probability one?",
+                plots.reliability(reliability_at(scored, rng=rng)),
+                "The share of genuine pairs over the stated probability of one class. The nearer the points to the "
+                "diagonal, the truer the probabilities.",
+            )
+        )
+    if threshold is not None:
+        shown.append(_risk_plot(scored, threshold, rng))
+    return tuple(shown)
+
+
+def _risk_plot(scored: ScoredPairs | ScoredTrials, threshold: float | None, rng: np.random.Generator) -> Plot:
+    from samekind import plots
+
+    return _plot(
+        "Errors if only the surest are answered",
+        plots.risk_coverage(risk_at(scored, threshold, COVERAGES, rng=rng)),
+        "The share of errors among the answered questions over the share that is answered, the surest first. The "
+        "sooner the curve falls to the left, the better the model knows when it may be wrong.",
     )
 
 
-def _plots(scored: ScoredPairs, threshold: float | None) -> dict[str, str]:
-    from samekind import plots  # and with it Matplotlib, which a table of figures on a terminal does not need
+def _plot(title: str, figure: "Figure", words: str) -> Plot:
+    from samekind import plots
 
-    figures = {
-        draw.__name__: draw(scored.scores, scored.pairs.same, threshold=threshold)
-        for draw in (plots.histogram, plots.det, plots.roc)
-    }
-    return {name: _data_uri(plots.svg(figure).encode(), "svg+xml") for name, figure in figures.items()}
+    return Plot(title, data_uri(plots.svg(figure).encode(), "svg+xml"), words)
 
 
-def _strips(scored: ScoredPairs, threshold: float | None, cards: int) -> tuple[Strip, ...]:
-    scores, same = scored.scores.astype(np.float64), scored.pairs.same  # compared as `metrics` does
-    said = None if threshold is None else scores >= threshold
-    rising = np.argsort(scores, kind="stable")
-    genuine, impostors = rising[same[rising]], rising[~same[rising]]
-    if said is None:
-        false_matches, misses = impostors[::-1], genuine
-        match_title, match_note = "Most alike impostors", "Two classes with the highest scores."
-        miss_title, miss_note = "Least alike genuine pairs", "One class with the lowest scores."
-    else:
-        false_matches = impostors[said[impostors]][::-1]
-        misses = genuine[~said[genuine]]
-        match_title, miss_title = "Worst false matches", "Worst misses"
-        match_note = _count(len(false_matches), len(impostors), "impostor pairs", "a false match", "highest")
-        miss_note = _count(len(misses), len(genuine), "genuine pairs", "a miss", "lowest")
-    rows = (
-        (match_title, match_note, false_matches),
-        (miss_title, miss_note, misses),
-        ("Best genuine matches", "One class, the highest scores.", genuine[::-1]),
-        ("Most clearly different", "Two classes, the lowest scores.", impostors),
-    )
+def _rows(protocol: str, metrics: Mapping[str, Estimate]) -> tuple[Row, ...]:
     return tuple(
-        Strip(title, note, tuple(_card(scored, int(pair), said) for pair in order[:cards]))
-        for title, note, order in rows
+        Row(MEASURES.get(name, name), *read(name, estimate), REFERENCES.get((protocol, name), ()))
+        for name, estimate in metrics.items()
     )
-
-
-def _count(wrong: int, total: int, pairs: str, what: str, extreme: str) -> str:
-    if not wrong:
-        return f"None: not one of {total:,} {pairs} is {what}."
-    return f"{wrong:,} of {total:,} {pairs}; the {extreme} scores come first."
-
-
-def _card(scored: ScoredPairs, pair: int, said: NDArray[np.bool_] | None) -> Card:
-    return Card(
-        _picture(scored.data, int(scored.pairs.left[pair])),
-        _picture(scored.data, int(scored.pairs.right[pair])),
-        float(scored.scores[pair]),
-        bool(scored.pairs.same[pair]),
-        None if said is None else bool(said[pair]),
-    )
-
-
-def _picture(data: LabelledImages, index: int) -> Picture:
-    image, label = data[index]
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    image.save(stream, format="PNG", optimize=True)
-    group = "" if data.groups is None else data.groups[label]
-    kind = data.classes[label].removeprefix(f"{group}/")
-    small = max(image.size) <= THUMBNAIL // 2
-    return Picture(_data_uri(stream.getvalue(), "png"), group, kind, data.names[index], small)
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}\N{NO-BREAK SPACE}%"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _said(same: bool) -> str:
-    return "same" if same else "different"
-
-
-def _write(path: Path, page: str) -> None:
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: a folder or a device; expected a file for the report, such as report.html")
-    part = path.with_name(f".{path.name}.part")  # what a killed process left of it is written over
-    try:
-        try:
-            # the name of a file may hold bytes that are no text: they are shown as such
-            part.write_text(page, encoding="utf-8", errors="backslashreplace")
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: the report cannot be written ({error.strerror}); choose another file") from None

@@ -5,20 +5,27 @@ Knows bundles and images. Knows nothing of training; never imports torch.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samekind.bundle import Bundle, load_bundle
+from samekind.calibration import Calibration, calibrate
+from samekind.certification import certify
 from samekind.data.labelled import LabelledImages
 from samekind.errors import BundleError, InputError, NoThresholdError
-from samekind.images import ImageLike
+from samekind.images import ImageLike, open_image
 from samekind.protocols import Model, PairScorer, embedding_scorer
+from samekind.quality import Domain, flaws
 from samekind.similarity import combine
+from samekind.tournament import impostor_scores
+from samekind.trials import Indices, balanced_pairs
 
 IDENTICAL = "identical to the model"  # after preprocessing: the files may differ in what it takes away
+ACROSS = "the interval of the probability lies across the threshold"
+CALIBRATION_PAIRS = 10_000
 _BATCH = 64
 
 
@@ -27,18 +34,34 @@ class Decision:
     """The answer to one question.
 
     Args:
-        same: whether query and references show the same kind of thing.
+        same: whether query and references show the same kind of thing; None: cannot tell, and reasons say why.
         score: of the pair, or the mean over several references; larger is more alike.
         threshold: score >= threshold means same.
-        probability: of "same", where both answers are equally likely beforehand; in [0, 1].
-        reasons: what else there is to know, e.g. that the model sees the same numbers in the query and a reference.
+        probability: of "same", at the prior; in (0, 1) and no closer to either end than calibration supports.
+        probability_low, probability_high: its 95 % interval, over draws of the calibration classes.
+        prior: probability of "same" before the images were looked at.
+        certified_fmr: the false match rate that the threshold is certified for; None where it is not certified.
+        reasons: what else there is to know: why it cannot tell, or that the model sees the same numbers in the query
+            and a reference.
     """
 
-    same: bool
+    same: bool | None
     score: float
     threshold: float
     probability: float
+    probability_low: float
+    probability_high: float
+    prior: float
+    certified_fmr: float | None
     reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """An image's (C, H, W) uint8 pixels, and why nothing can be said of it."""
+
+    pixels: NDArray[np.uint8]
+    flaws: tuple[str, ...]
 
 
 class Verifier:
@@ -110,32 +133,96 @@ class Verifier:
         Raises:
             ImageError: an image cannot be read.
             InputError: there is no reference.
-            NoThresholdError: the bundle holds no threshold.
+            NoThresholdError: the bundle holds no calibration.
         """
         calibration = self.bundle.manifest.calibration
         if calibration is None:
             raise NoThresholdError(
                 f"{self.bundle.path}: this model has no threshold, so it can score but not decide; "
-                "train it with held-out classes (`samekind train` does) to get one"
+                "train it with held-out classes (`samekind train` does) or give it one by `samekind calibrate`"
             )
         several = isinstance(references, (list, tuple))
-        inputs = [self.preprocessing(image) for image in (query, *(references if several else (references,)))]  # type: ignore[misc]
-        if len(inputs) < 2:
+        looks = [self._look(image, calibration) for image in (query, *(references if several else (references,)))]  # type: ignore[misc]
+        if (count := len(looks) - 1) < 1:
             raise InputError("expected at least one reference image, got none")
+        inputs = [self.preprocessing.normalise(look.pixels) for look in looks]
         embeddings = self._embed_each(inputs)
         score = float(combine(self.similarity(embeddings[:1], embeddings[1:])))
+        names = ("query", *(f"reference {number}" if count > 1 else "reference" for number in range(1, count + 1)))
+        doubts = [f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws]
+        certificate = calibration.certificate(count)
+        if certificate is None and calibration.undecided(score):
+            doubts.append(ACROSS)
         identical = any(np.array_equal(inputs[0], other) for other in inputs[1:])
+        threshold = calibration.threshold_for(count)
         return Decision(
-            same=score >= calibration.threshold,
+            same=None if doubts else score >= threshold,
             score=score,
-            threshold=calibration.threshold,
+            threshold=threshold,
             probability=calibration.probability(score),
-            reasons=(IDENTICAL,) if identical else (),
+            probability_low=calibration.probability_low(score),
+            probability_high=calibration.probability_high(score),
+            prior=calibration.prior,
+            certified_fmr=None if certificate is None else certificate.target_fmr,
+            reasons=(*doubts, *((IDENTICAL,) if identical else ())),
         )
 
     def scorer_of(self, data: LabelledImages) -> PairScorer:
         """Embed each image of a data set once; score any pairs of them."""
         return embedding_scorer(self.embed_pixels(data.pixels(self.preprocessing)), self.similarity)
+
+    def calibrated(
+        self,
+        data: LabelledImages,
+        *,
+        references: Sequence[int] = (1,),
+        target_fmr: float | None = None,
+        confidence: float = 0.95,
+        prior: float = 0.5,
+        rng: np.random.Generator,
+    ) -> Calibration:
+        """A calibration of this model on classes that it never saw.
+
+        Args:
+            data: those classes, each with at least two images, and with as many as the most references.
+            references: numbers of references that decisions are made with; each gets a threshold of its own.
+            target_fmr: the false match rate to certify, in (0, 1); None: certify nothing.
+            confidence: of the certificates.
+            prior: at which probabilities are stated, in (0, 1).
+            rng: draws pairs and impostors.
+        Raises:
+            InputError: an argument is out of range, or there are too few classes or images.
+            UncertifiableError: these classes cannot certify the target.
+        """
+        pixels = data.pixels(self.preprocessing)
+        embeddings = self.embed_pixels(pixels)
+        pairs = balanced_pairs(data, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
+        fitted = calibrate(
+            embedding_scorer(embeddings, self.similarity)(pairs.left, pairs.right),
+            data.labels[pairs.left],
+            data.labels[pairs.right],
+            data=data.name,
+            prior=prior,
+            domain=Domain.of(pixels, invert=self.preprocessing.invert),
+        )
+
+        def score(queries: Indices, compared: Indices) -> NDArray[np.float32]:
+            return combine(self.similarity(embeddings[queries][:, None], embeddings[compared]))
+
+        certificates = []
+        for count in references if target_fmr is not None else ():
+            found = impostor_scores(score, data.labels, references=count, rng=rng)
+            certificates.append(
+                certify(
+                    found.scores,
+                    found.left,
+                    found.right,
+                    target_fmr=target_fmr,
+                    confidence=confidence,
+                    references=count,
+                )
+            )
+        return replace(fitted, certificates=tuple(certificates))
 
     @property
     def model(self) -> Model:
@@ -143,7 +230,18 @@ class Verifier:
         calibration = self.bundle.manifest.calibration
         if calibration is None:
             return Model(self.scorer_of)
-        return Model(self.scorer_of, threshold=calibration.threshold, llr=calibration.llr)
+        return Model(self.scorer_of, threshold=calibration.threshold_for(1), llr=calibration.llr)
+
+    def _look(self, image: ImageLike, calibration: Calibration) -> _Look:
+        side, mode = 2 * self.preprocessing.size, "L" if self.preprocessing.channels == 1 else "RGB"
+        opened = open_image(
+            image, draft=(mode, (side, side))
+        )  # as `Preprocessing.pixels` does, which takes it from here
+        pixels = self.preprocessing.pixels(opened)
+        found = flaws(opened, size=self.preprocessing.size)
+        if not found and calibration.domain is not None:
+            found = calibration.domain.outside(pixels, invert=self.preprocessing.invert)
+        return _Look(pixels, found)
 
     def _embed_each(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return self._stack([self._run(x[None]) for x in inputs])

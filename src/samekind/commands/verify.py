@@ -1,11 +1,16 @@
 """`samekind verify`."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from samekind.commands.options import BUNDLE_HELP, AsJson
+
+if TYPE_CHECKING:
+    from samekind.verifier import Decision
+
+CANNOT_TELL = 3
 
 
 def verify(
@@ -26,9 +31,16 @@ def verify(
     if as_json:
         typer.echo(json.dumps(asdict(decision)))
     else:
-        typer.echo(
-            f"{'same' if decision.same else 'different'}: probability of same {decision.probability:.1%}, "
-            f"score {decision.score:.4f}, threshold {decision.threshold:.4f}"
-            + "".join(f" ({reason})" for reason in decision.reasons)
-        )
-    raise typer.Exit(0 if decision.same else 1)
+        typer.echo(_spoken(decision))
+    raise typer.Exit(CANNOT_TELL if decision.same is None else int(not decision.same))
+
+
+def _spoken(decision: "Decision") -> str:
+    d = decision
+    interval = f"{d.probability:.1%} (95 % interval {d.probability_low:.1%} to {d.probability_high:.1%})"
+    certified = "" if d.certified_fmr is None else f", certified FMR {d.certified_fmr:g}"
+    figures = f"score {d.score:.4f}, threshold {d.threshold:.4f}{certified}"
+    if d.same is None:
+        return f"cannot tell: {'; '.join(d.reasons)}; probability of same {interval}, {figures}"
+    said = f"{'same' if d.same else 'different'}: probability of same {interval}, {figures}"
+    return said + "".join(f" ({reason})" for reason in d.reasons)
