@@ -23,6 +23,7 @@ from record import Repeated, arguments, interleaved, keep, ratio, repeated
 from samekind import training
 from samekind.augment import Warp
 from samekind.encoders import build_encoder
+from samekind.examples import Examples
 from samekind.images import Preprocessing
 from samekind.recipes import RECIPES, Budget, Recipe
 from samekind.sampling import ClassBatches
@@ -54,9 +55,7 @@ def images_per_second(recipe: Recipe, pixels: NDArray[np.uint8], labels: NDArray
     """Of a training, without its first steps."""
     ends: list[float] = []
     training.train(
-        pixels,
-        labels,
-        groups=labels // 20,  # alphabets of twenty characters
+        Examples(pixels, labels, labels // 20),  # alphabets of twenty characters
         recipe=recipe,
         budget=Budget(steps=steps + WARM_UP_STEPS),
         report=lambda progress: ends.append(time.perf_counter()),
@@ -121,7 +120,9 @@ def shares_of_step(
                 seconds.clear()
 
         budget = Budget(steps=steps + WARM_UP_STEPS)
-        training.train(pixels, labels, groups=labels // 20, recipe=recipe, budget=budget, report=report, device="cpu")
+        training.train(
+            Examples(pixels, labels, labels // 20), recipe=recipe, budget=budget, report=report, device="cpu"
+        )
         total = time.perf_counter() - started
     shares = {name: value / total for name, value in seconds.items()}
     return shares | {"other": 1 - sum(shares.values())}

@@ -13,6 +13,7 @@ from samekind.augment import Warp
 from samekind.bundle import Bundle, Provenance
 from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
+from samekind.examples import Examples
 from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
 from samekind.recipes import Budget, Recipe
@@ -29,6 +30,8 @@ TINY = Recipe(
     classes=16,
     images=4,
     turns=False,
+    mirrors=False,
+    chimeras=0.0,
     warp=Warp(rotation=5.0, shear=0.1, scale=0.1, translation=0.03, elastic=0.0),
 )
 """Learns the small data set in a second or two."""
@@ -42,6 +45,10 @@ class Small:
     held_out: LabelledImages
     pixels: NDArray[np.uint8]
 
+    @property
+    def examples(self) -> Examples:
+        return Examples(self.pixels, self.train.labels, self.train.group_labels)
+
 
 @pytest.fixture(scope="session")
 def small() -> Small:
@@ -53,9 +60,7 @@ def small() -> Small:
 def train_small(small: Small, recipe: Recipe = TINY, *, steps: int = 60, seed: int = 0) -> Trained:
     """A training on the small data set."""
     return train(
-        small.pixels,
-        small.train.labels,
-        groups=small.train.group_labels,
+        small.examples,
         recipe=recipe,
         budget=Budget(steps=steps),
         seed=seed,

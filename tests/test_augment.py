@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from samekind.augment import KOCH_WARP, Warp
+from samekind.augment import KOCH_WARP, Warp, chimeras
 from samekind.errors import InputError
 
 STILL = Warp(rotation=0, shear=0, scale=0, translation=0, elastic=0)
@@ -16,8 +16,10 @@ def noise(batch: int = 6, channels: int = 1, side: int = 21) -> Tensor:
     return torch.rand((batch, channels, side, side), generator=torch.Generator().manual_seed(5))
 
 
-def apply(warp: Warp, images: Tensor, *, seed: int = 0, turns: Tensor | None = None) -> Tensor:
-    return warp(images, generator=torch.Generator().manual_seed(seed), quarter_turns=turns)
+def apply(
+    warp: Warp, images: Tensor, *, seed: int = 0, turns: Tensor | None = None, mirrored: Tensor | None = None
+) -> Tensor:
+    return warp(images, generator=torch.Generator().manual_seed(seed), quarter_turns=turns, mirrored=mirrored)
 
 
 def blob(batch: int = 1, side: int = 33) -> Tensor:
@@ -48,6 +50,15 @@ def test_quarter_turns_are_those_of_rot90(side: int) -> None:
     turns = torch.tensor([0, 1, 2, 3, 3, 2, 1, 0])
     expected = torch.stack([torch.rot90(i, int(t), dims=(1, 2)) for i, t in zip(images, turns, strict=True)])
     torch.testing.assert_close(apply(STILL, images, turns=turns), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("side", [20, 21])
+def test_mirrors_exchange_left_and_right_before_any_turn(side: int) -> None:
+    images = noise(4, 2, side)
+    turns, mirrored = torch.tensor([0, 0, 1, 3]), torch.tensor([False, True, True, True])
+    flipped = [i.flip(-1) if m else i for i, m in zip(images, mirrored, strict=True)]
+    expected = torch.stack([torch.rot90(i, int(t), dims=(1, 2)) for i, t in zip(flipped, turns, strict=True)])
+    torch.testing.assert_close(apply(STILL, images, turns=turns, mirrored=mirrored), expected, atol=1e-4, rtol=0)
 
 
 def test_the_generator_decides_alone() -> None:
@@ -183,3 +194,52 @@ def test_kochs_warp_is_his() -> None:
     assert (KOCH_WARP.rotation, KOCH_WARP.shear, KOCH_WARP.scale) == (10, 0.3, 0.2)
     assert KOCH_WARP.translation * 105 == pytest.approx(2)
     assert (KOCH_WARP.elastic, KOCH_WARP.probability) == (0, 0.5)
+
+
+def make_chimeras(images: Tensor, *, each: int, share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(len(images) // each).repeat_interleave(each) + 10
+    return chimeras(images, labels, images_each=each, share=share, generator=torch.Generator().manual_seed(seed))
+
+
+def test_chimeras_are_half_their_own_and_half_of_a_class_that_stays() -> None:
+    # each image is of one value, its class in the tens and its number in the ones
+    values = torch.tensor([[10 * c + k for k in range(3)] for c in range(8)], dtype=torch.float32)
+    images = values.reshape(-1, 1, 1, 1).expand(-1, 1, 20, 20)
+    made, labels = make_chimeras(images, each=3, share=0.5)
+    assert torch.equal(made[:12], images[:12])
+    assert labels[:12].tolist() == [10, 10, 10, 11, 11, 11, 12, 12, 12, 13, 13, 13]
+    assert labels[12:].tolist() == [-1] * 3 + [-2] * 3 + [-3] * 3 + [-4] * 3
+    for c in range(4, 8):
+        of_class = made[3 * c : 3 * c + 3, 0]
+        own = of_class >= 10 * c
+        assert torch.equal(own[0], own[1])  # one cut for all images of a class
+        assert torch.equal(own[0], own[2])
+        assert 0.25 < own[0].float().mean() < 0.75
+        for k, image in enumerate(of_class):
+            assert set(image[own[k]].tolist()) == {10 * c + k}
+            (other,) = set(image[~own[k]].tolist())
+            assert other % 10 == k  # the partner's image of the same number
+            assert other < 40  # of a class that stays
+
+
+def test_cuts_and_partners_differ_between_chimeras() -> None:
+    made, _ = make_chimeras(noise(40, side=20), each=2, share=0.5)
+    again, _ = make_chimeras(noise(40, side=20), each=2, share=0.5)
+    other, _ = make_chimeras(noise(40, side=20), each=2, share=0.5, seed=1)
+    assert torch.equal(made, again)
+    assert not torch.equal(made, other)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_no_chimeras_leave_the_batch_as_it_is(share: float) -> None:
+    images = noise(8)
+    made, labels = make_chimeras(images, each=2, share=share)
+    assert torch.equal(made, images)
+    assert labels.tolist() == [10, 10, 11, 11, 12, 12, 13, 13]
+
+
+def test_chimeras_refuse_what_is_no_batch_of_classes() -> None:
+    with pytest.raises(InputError, match="multiple of 4"):
+        make_chimeras(noise(6), each=4, share=0.5)
+    with pytest.raises(InputError, match=r"share in \[0, 1\)"):
+        make_chimeras(noise(6), each=2, share=1.0)

@@ -100,6 +100,8 @@ def test_the_ground_of_grey_photos_becomes_zero(ground: int, invert: bool) -> No
     recipe = choose_recipe(photos(ground=ground))
     assert recipe.preprocessing == Preprocessing(size=32, invert=invert)
     assert not recipe.turns  # a part that is turned is the same part
+    assert not recipe.mirrors
+    assert recipe.chimeras == 0
     corner = recipe.preprocessing(photos(ground=ground).items[0])[0, 0, 0]
     assert corner == pytest.approx(10 / 255)
 
@@ -108,6 +110,8 @@ def test_characters_are_inverted_and_turned() -> None:
     recipe = choose_recipe(glyphs(4, 4, seed=0))
     assert recipe.preprocessing.invert
     assert recipe.turns
+    assert recipe.mirrors
+    assert recipe.chimeras > 0
     assert (recipe.encoder, recipe.loss, recipe.images) == ("small", "contrastive", 4)
 
 

@@ -1,4 +1,4 @@
-"""The command that calibrates: it writes what it certifies, uses only classes unseen in training, and refuses in time."""
+"""The command that calibrates: writes what it certifies, uses only classes unseen in training, and refuses in time."""
 
 import json
 from dataclasses import asdict, replace

@@ -16,8 +16,8 @@ from torch import nn
 from samekind import checkpoints
 from samekind.checkpoints import State, fingerprint, load, save
 from samekind.errors import InputError
+from samekind.examples import Examples
 from samekind.recipes import RECIPES, Recipe
-from samekind.sampling import ClassBatches
 from samekind.training import build_optimiser
 
 PIXELS: NDArray[np.uint8] = np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8).repeat(4, axis=0)
@@ -27,14 +27,14 @@ LABELS: NDArray[np.int64] = np.array([0, 0, 1, 1])
 def new_state(seed: int = 0, *, recipe: Recipe = RECIPES["small"], identity: str = "this one") -> State:
     torch.manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = ClassBatches(LABELS, LABELS, classes=2, images=2, rng=np.random.default_rng(seed))
-    return State(network, build_optimiser(recipe, network), torch.Generator().manual_seed(seed), batches, identity)
+    generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+    return State(network, build_optimiser(recipe, network), generator, rng, identity)
 
 
 def go_on(state: State, steps: int) -> None:
     """Steps that use everything a state holds."""
     for _ in range(steps):
-        x = torch.randn((8, 2, 6, 6), generator=state.generator) + float(state.batches.draw()[0])
+        x = torch.randn((8, 2, 6, 6), generator=state.generator) + float(state.rng.random())
         loss = state.network(x.contiguous(memory_format=torch.channels_last)).square().mean()
         state.optimiser.zero_grad()
         loss.backward()
@@ -153,7 +153,7 @@ def test_everything_that_decides_a_training_is_in_its_fingerprint(monkeypatch: p
         labels: NDArray[np.int64] = LABELS,
         groups: NDArray[np.int64] = LABELS,
     ) -> str:
-        return fingerprint(recipe, seed, pixels=pixels, labels=labels, groups=groups)
+        return fingerprint(recipe, seed, Examples(pixels, labels, groups))
 
     assert of() == of(replace(recipe), 0, PIXELS.copy(), LABELS.copy(), LABELS.copy())
     all_of_them = {

@@ -22,6 +22,7 @@ from conftest import TINY, Small, network_of, train_small
 from samekind import training
 from samekind.encoders import ENCODERS
 from samekind.errors import CollapseError, InputError
+from samekind.examples import Examples, Feed
 from samekind.export import embed, score
 from samekind.images import Preprocessing
 from samekind.losses import LOSSES
@@ -67,9 +68,7 @@ def run(
     seen: list[Progress] | None = None,
 ) -> Trained:
     return train(
-        small.pixels,
-        small.train.labels,
-        groups=small.train.group_labels,
+        small.examples,
         recipe=recipe,
         budget=Budget(steps=steps),
         seed=seed,
@@ -110,11 +109,8 @@ def test_what_comes_out(small: Small) -> None:
 
 def test_colour_images_and_kochs_recipe(small: Small) -> None:
     recipe = replace(RECIPES["koch"], preprocessing=Preprocessing(size=65, channels=1), dim=8, classes=4)
-    pixels = small.train.pixels(recipe.preprocessing)
     trained = train(
-        pixels,
-        small.train.labels,
-        groups=small.train.group_labels,
+        Examples.of(small.train, recipe),
         recipe=recipe,
         budget=Budget(steps=2),
         device="cpu",
@@ -124,18 +120,17 @@ def test_colour_images_and_kochs_recipe(small: Small) -> None:
     run(replace(small, pixels=small.train.pixels(colour.preprocessing)), colour, steps=2)
 
 
-def test_turned_classes_are_classes_of_their_own(small: Small) -> None:
-    trained = run(small, replace(TINY, turns=True, classes=100), steps=1)
-    assert trained.images_seen == 100 * 4, "there are but 40 classes that are not turned"
+@pytest.mark.parametrize(("poses", "times"), [({"turns": True}, 4), ({"mirrors": True}, 2)], ids=["turns", "mirrors"])
+def test_classes_in_another_pose_are_classes_of_their_own(small: Small, poses: dict[str, bool], times: int) -> None:
+    trained = run(small, replace(TINY, **poses, classes=1000), steps=1)  # type: ignore[arg-type]
+    assert trained.images_seen == times * 40 * 4, "there are but 40 classes in one pose"
 
 
 def test_minutes_end_a_training(small: Small) -> None:
     seen: list[Progress] = []
     started = time.monotonic()
     train(
-        small.pixels,
-        small.train.labels,
-        groups=small.train.group_labels,
+        small.examples,
         recipe=TINY,
         budget=Budget(minutes=0.01),
         report=seen.append,
@@ -156,6 +151,25 @@ def test_progress_is_reported_after_every_step(small: Small) -> None:
     assert seen[-1].images_per_second == pytest.approx(5 * 64 / seen[-1].seconds)
 
 
+def test_practice_is_drawn_first_and_then_no_more(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice = Examples(255 - small.pixels, small.train.labels, small.train.group_labels)
+    drawn: list[bool] = []
+    draw = Feed.draw
+
+    def noted(feed: Feed) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        batch = draw(feed)
+        drawn.append(float(batch[0].mean()) > 0.5)  # ink is 1 and scarce, but in a negative
+        return batch
+
+    monkeypatch.setattr(Feed, "draw", noted)
+    recipe = replace(TINY, classes=2, images=2, practice=0.5)
+    train(small.examples, practice=practice, recipe=recipe, budget=Budget(steps=200), device="cpu")
+    of_practice = np.array(drawn)
+    assert of_practice[:50].mean() > 0.7
+    assert of_practice[-50:].mean() < 0.3
+    assert 0.4 < of_practice.mean() < 0.6
+
+
 # It repeats itself.
 
 
@@ -173,6 +187,8 @@ def test_the_same_seed_gives_the_same_weights(small: Small) -> None:
         {"classes": 8},
         {"images": 2},
         {"turns": True},
+        {"mirrors": True},
+        {"chimeras": 0.25},
         {"warp": replace(TINY.warp, shear=0.3)},
         {"learning_rate": 1e-3},
         {"weight_decay": 0.5},
@@ -196,8 +212,10 @@ def test_half_precision_changes_the_loss_but_little(small: Small, monkeypatch: p
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
-def test_half_precision_is_for_devices_that_have_it() -> None:
+def test_half_precision_is_for_devices_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(runs_bf16(torch.device("cpu")), bool)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False})
+    assert not runs_bf16(torch.device("cpu"))
     assert not runs_bf16(torch.device("meta"))
 
 
@@ -217,9 +235,7 @@ def test_a_resumed_training_ends_as_an_unbroken_one(small: Small, tmp_path: Path
 
     with pytest.raises(StopError):
         train(
-            small.pixels,
-            small.train.labels,
-            groups=small.train.group_labels,
+            small.examples,
             recipe=TINY,
             budget=Budget(steps=8),
             checkpoint=path,
@@ -271,6 +287,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from samekind.examples import Examples
 from samekind.images import Preprocessing
 from samekind.recipes import Budget, Recipe
 from samekind.training import train
@@ -282,7 +299,8 @@ labels = np.repeat(np.arange(20), 3)
 out, checkpoint, resume = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "resume"
 recipe = Recipe(preprocessing=Preprocessing(size=16), dim=8, classes=16, images=3, turns=True)
 trained = train(
-    pixels, labels, groups=labels // 5, recipe=recipe, budget=Budget(steps=90),
+    Examples(pixels, labels, labels // 5), practice=Examples(255 - pixels, labels, labels // 5),
+    recipe=recipe, budget=Budget(steps=90),
     checkpoint=checkpoint, checkpoint_seconds=0.05, resume=resume, device="cpu",
     report=lambda progress: print(progress.steps, flush=True),
 )

@@ -12,10 +12,12 @@ import numpy as np
 
 from samekind import training
 from samekind.bundle import Bundle, Provenance, refuse_other
+from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
 from samekind.data.splits import find_leaks, split_classes
 from samekind.encoders import build_encoder
 from samekind.errors import InputError
+from samekind.examples import Examples
 from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
 from samekind.recipes import RECIPES, Budget, Recipe
@@ -27,6 +29,12 @@ HELD_OUT = 0.1
 
 FEW = 10
 """Fewer held-out classes than this, and a message says so."""
+
+PRACTICE_CLASSES = 2_000
+"""Generated characters, twenty drawings of each: made in some ten seconds."""
+
+PRACTICE_SEED = 1_000_000
+"""Added to the seed for them, so that they are none of the `glyphs` that somebody trains on or measures with."""
 
 NAMED = 5
 """How many pairs of images a message names before it says how many more there are."""
@@ -70,8 +78,8 @@ def choose_recipe(
         colour: whether colour counts; characters have none.
         notify: called with a line for a person where the data makes the recipe another one.
     Returns:
-        A recipe: for characters with quarter turns and dark ink; for other images with the ground (the median of
-        their borders) at 0, so that what a warp moves in from outside looks like ground.
+        A recipe: for characters with turns, mirrors, chimeras, practice and dark ink; for other images with the
+        ground (the median of their borders) at 0, so that what a warp moves in from outside looks like ground.
     Raises:
         InputError: the encoder is unknown, or colour is asked of characters.
     """
@@ -95,6 +103,9 @@ def choose_recipe(
         loss=recipe.loss if loss is None else loss,
         preprocessing=preprocessing,
         turns=data.characters and recipe.turns,
+        mirrors=data.characters and recipe.mirrors,
+        chimeras=recipe.chimeras if data.characters else 0.0,
+        practice=recipe.practice if data.characters else 0.0,
         images=min(recipe.images, least),
     )
 
@@ -161,10 +172,13 @@ def build_bundle(
         notify(
             f"the threshold rests on {len(held_out)} classes only; with more classes it and its probabilities get surer"
         )
+    practice = None
+    if recipe.practice:
+        notify(f"and {PRACTICE_CLASSES} generated classes to practise on at first")
+        practice = Examples.of(glyphs(PRACTICE_CLASSES, seed=seed + PRACTICE_SEED), recipe)
     trained = training.train(
-        split.train.pixels(recipe.preprocessing),
-        split.train.labels,
-        groups=split.train.group_labels,
+        Examples.of(split.train, recipe),
+        practice=practice,
         recipe=recipe,
         budget=budget,
         seed=seed,

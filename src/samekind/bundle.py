@@ -78,7 +78,7 @@ class Manifest:
     """The content of samekind.json.
 
     Args:
-        format: of the bundle; FORMAT. One of format 1 is read without its calibration: `samekind calibrate` makes it new.
+        format: of the bundle; FORMAT. One of format 1 is read without its calibration, for `samekind calibrate` to set.
         encoder: by name.
         dim: embedding size D.
         head: "euclidean", "cosine" or "weighted-l1".

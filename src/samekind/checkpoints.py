@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from samekind.errors import InputError
+from samekind.examples import Examples
 from samekind.recipes import Recipe
-from samekind.sampling import ClassBatches
 from samekind.version import __version__
 
 
@@ -33,7 +32,7 @@ class State:
         network: with everything that is learned.
         optimiser: of its parameters.
         generator: draws the warps.
-        batches: draw the images.
+        rng: draws the images.
         identity: of the training, from `fingerprint`.
         steps: done.
         seconds: spent.
@@ -44,7 +43,7 @@ class State:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     generator: torch.Generator
-    batches: ClassBatches
+    rng: np.random.Generator
     identity: str
     steps: int = 0
     seconds: float = 0.0
@@ -52,13 +51,12 @@ class State:
     stuck: int = 0
 
 
-def fingerprint(
-    recipe: Recipe, seed: int, *, pixels: NDArray[np.uint8], labels: NDArray[np.int64], groups: NDArray[np.int64]
-) -> str:
+def fingerprint(recipe: Recipe, seed: int, *parts: Examples) -> str:
     """SHA-256 of what a training is of: a checkpoint of another one must not be resumed."""
     described = hashlib.sha256(json.dumps([__version__, asdict(recipe), seed], sort_keys=True).encode())
-    for array in (pixels, labels, groups):
-        described.update(np.ascontiguousarray(array).data)
+    for part in parts:
+        for array in (part.pixels, part.labels, part.groups):
+            described.update(np.ascontiguousarray(array).data)
     return described.hexdigest()
 
 
@@ -78,7 +76,7 @@ def save(path: Path, state: State) -> None:
         "seconds": state.seconds,
         "mean_loss": state.mean_loss,
         "stuck": state.stuck,
-        "rng": state.batches.rng.bit_generator.state,
+        "rng": state.rng.bit_generator.state,
     }
     staged = path.with_name(f".{path.name}.part")  # what a killed process left of it is written over
     try:
@@ -123,6 +121,6 @@ def load(path: Path, state: State) -> None:
             slots.setdefault(int(index), {})[slot] = laid_out
     state.optimiser.load_state_dict({"state": slots, "param_groups": state.optimiser.state_dict()["param_groups"]})
     state.generator.set_state(tensors["generator"])
-    state.batches.rng.bit_generator.state = about["rng"]
+    state.rng.bit_generator.state = about["rng"]
     state.steps, state.seconds = about["steps"], about["seconds"]
     state.mean_loss, state.stuck = about["mean_loss"], about["stuck"]

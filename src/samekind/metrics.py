@@ -163,7 +163,7 @@ def reliability(
 ) -> Reliability:
     """Stated probabilities of "same" against how often it was true, in bins of equal width.
 
-    Genuine pairs and impostors count as they come: at a prior of one half, give as many of each or weights that make it so.
+    Genuine pairs and impostors count as they come: for a prior of one half give as many of each, or such weights.
 
     Args:
         probability: (P,) float in [0, 1].

@@ -24,6 +24,10 @@ class Recipe:
         within: share of batches drawn from within few groups.
         groups_at_once: from how many.
         turns: whether a class of characters turned by 90, 180 and 270 degrees counts as three more classes.
+        mirrors: whether a class of characters seen in a mirror counts as one more, in each of its turns.
+        chimeras: share of the classes of a batch that are put together of halves of two; in [0, 1).
+        practice: share of all batches that are of generated characters: at first twice as many, at the end none; in
+            [0, 0.5].
         warp: of every image.
         optimiser: "adamw" with a cosine schedule, or "koch": SGD, 1 % less learning rate after every pass over the
             data, momentum rising from 0.5 (Koch, Zemel, Salakhutdinov 2015, section 3.2).
@@ -43,6 +47,9 @@ class Recipe:
     within: float = 0.5
     groups_at_once: int = 2
     turns: bool = True
+    mirrors: bool = True
+    chimeras: float = 0.25
+    practice: float = 0.4
     warp: Warp = field(default_factory=Warp)
     optimiser: str = "adamw"
     learning_rate: float = 3e-3
@@ -54,6 +61,10 @@ class Recipe:
             raise InputError(
                 "expected dim >= 1, learning_rate > 0, weight_decay >= 0 and warm_up in [0, 1], "
                 f"got {self.dim}, {self.learning_rate}, {self.weight_decay} and {self.warm_up}"
+            )
+        if not 0 <= self.chimeras < 1 or not 0 <= self.practice <= 0.5:
+            raise InputError(
+                f"expected chimeras in [0, 1) and practice in [0, 0.5], got {self.chimeras} and {self.practice}"
             )
 
 
@@ -68,6 +79,9 @@ RECIPES: dict[str, Recipe] = {
         images=2,
         within=0.0,
         turns=False,
+        mirrors=False,
+        chimeras=0.0,
+        practice=0.0,
         warp=KOCH_WARP,
         optimiser="koch",
         learning_rate=0.01,

@@ -3,6 +3,8 @@
 Knows networks, losses, batches and checkpoints. Knows nothing of files of images, thresholds or bundles.
 """
 
+import contextlib
+import ctypes
 import math
 import time
 from collections.abc import Callable
@@ -12,20 +14,21 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from samekind import checkpoints
+from samekind.augment import chimeras
 from samekind.encoders import build_encoder
 from samekind.errors import CollapseError, InputError
+from samekind.examples import Examples, Feed
 from samekind.losses import LOSSES, library_loss, masks
 from samekind.recipes import Budget, Recipe
-from samekind.sampling import ClassBatches
 from samekind.siamese import build_head
 
 Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From embeddings (B, D) and labels (B,) to a () loss."""
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt, malloc.h
 WATCH_STEPS = 200  # between two looks at whether training goes anywhere
 COLLAPSED = 1e-3  # spread of the embeddings of a batch, over their size
 STUCK = 0.02  # distance of the mean loss from the loss of a constant network, over the latter
@@ -77,12 +80,11 @@ class Trained:
 
 
 def train(
-    pixels: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    examples: Examples,
     *,
-    groups: NDArray[np.int64],
     recipe: Recipe,
     budget: Budget,
+    practice: Examples | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -93,11 +95,10 @@ def train(
     """Train an encoder.
 
     Args:
-        pixels: (N, C, H, W) uint8, from `Preprocessing.pixels`.
-        labels: (N,) int64, class of each image.
-        groups: (N,) int64, group of each image; all equal where there are none.
+        examples: what is to be learned.
         recipe: what to learn with.
         budget: how long.
+        practice: other classes that a share of the batches is drawn from; the recipe says how large a share.
         seed: of weights, batches and warps. The same seed, steps, machine and number of threads give the same weights.
         checkpoint: file to save the state to every now and then, atomically; None saves none.
         resume: go on from the checkpoint, to the same result as if training had never stopped; where the file is not
@@ -111,47 +112,37 @@ def train(
         InputError: an argument is out of range, or the checkpoint is of another training.
         CollapseError: training goes nowhere.
     """
-    _check(pixels, labels, groups, recipe)
     if resume and checkpoint is None:
         raise InputError("expected the checkpoint to resume from, got none")
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
-    identity = checkpoints.fingerprint(recipe, seed, pixels=pixels, labels=labels, groups=groups)
-    if recipe.turns:  # turned by t quarters, image i is image i + t * N of a data set four times as large
-        labels = np.concatenate([labels + t * (labels.max() + 1) for t in range(4)])
-        groups = np.concatenate([groups + t * (groups.max() + 1) for t in range(4)])
-    batches = ClassBatches(
-        labels,
-        groups,
-        classes=recipe.classes,
-        images=recipe.images,
-        within=recipe.within,
-        groups_at_once=recipe.groups_at_once,
-        rng=np.random.default_rng(seed),
-    )
+    identity = checkpoints.fingerprint(recipe, seed, *(part for part in (examples, practice) if part is not None))
+    rng = np.random.default_rng(seed)
+    main = Feed(examples, recipe, rng)
+    other = main if practice is None else Feed(practice, recipe, rng)
     encoder = build_encoder(recipe.encoder, recipe.preprocessing.size, recipe.preprocessing.channels, recipe.dim)
     objective, head, head_name = build_objective(recipe.loss, recipe.dim)
     network = nn.ModuleDict({"encoder": encoder, "head": head}).to(place)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch declares it for tensors only
     optimiser = build_optimiser(recipe, network)
-    state = checkpoints.State(network, optimiser, torch.Generator().manual_seed(seed), batches, identity)
+    state = checkpoints.State(network, optimiser, torch.Generator().manual_seed(seed), rng, identity)
     if resume and checkpoint is not None and checkpoint.exists():
         checkpoints.load(checkpoint, state)
 
-    label_of, images, batch_size = torch.from_numpy(labels), len(pixels), batches.classes * batches.images
+    keep_memory()
     bf16 = runs_bf16(place)
     resumed_at, before = state.steps, state.seconds
     started = saved = time.monotonic()
     network.train()
     while (share := budget.progress(state.steps, state.seconds)) < 1:
-        set_rates(optimiser, recipe, share, passes=state.steps * batch_size / len(labels))
-        drawn = batches.draw()
-        turned = torch.from_numpy(drawn // images) if recipe.turns else None
-        x = torch.from_numpy(recipe.preprocessing.normalise(pixels[drawn % images])).to(place)
-        x = recipe.warp(x, generator=state.generator, quarter_turns=turned)
+        set_rates(optimiser, recipe, share, passes=state.steps * main.batch_size / main.images)
+        feed = other if rng.random() < 2 * recipe.practice * (1 - share) else main
+        x, y, turns, mirrored = (tensor.to(place) for tensor in feed.draw())
+        x, y = chimeras(x, y, images_each=feed.images_each, share=recipe.chimeras, generator=state.generator)
+        x = recipe.warp(x, generator=state.generator, quarter_turns=turns, mirrored=mirrored)
         with torch.autocast(place.type, torch.bfloat16, enabled=bf16):
             z = encoder(x.contiguous(memory_format=torch.channels_last))
-        loss = objective(z.float(), label_of[drawn].to(place))
+        loss = objective(z.float(), y)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -159,8 +150,8 @@ def train(
         now = time.monotonic()
         state.steps += 1
         state.seconds = before + now - started
-        watch(state, objective, loss.detach(), z=z.detach().float(), labels=label_of[drawn].to(place))
-        rate = (state.steps - resumed_at) * batch_size / (now - started)
+        watch(state, objective, loss.detach(), z=z.detach().float(), labels=y)
+        rate = (state.steps - resumed_at) * main.batch_size / (now - started)
         report(Progress(state.steps, budget.progress(state.steps, state.seconds), state.mean_loss, rate, state.seconds))
         if checkpoint is not None and now - saved > checkpoint_seconds:
             checkpoints.save(checkpoint, state)
@@ -174,7 +165,7 @@ def train(
         recipe=recipe,
         steps=state.steps,
         seconds=state.seconds,
-        images_seen=state.steps * batch_size,
+        images_seen=state.steps * main.batch_size,
         loss=state.mean_loss,
         device=gpu or f"CPU, threads: {torch.get_num_threads()}",
     )
@@ -236,13 +227,42 @@ def set_rates(optimiser: torch.optim.Optimizer, recipe: Recipe, share: float, *,
 
 
 def runs_bf16(place: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively, so that it is faster than float32 and not only smaller."""
+    """Whether the device multiplies bfloat16 natively and faster than float32, and not only in half the memory.
+
+    Of processors with the instructions some take half of the time that float32 takes and some twice as much, so there
+    it is measured, in a few milliseconds; both are far from the bound between them.
+    """
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if place.type == "cpu":
-        abilities = torch.cpu.get_capabilities()
-        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return False
+    if place.type != "cpu":
+        return False
+    abilities = torch.cpu.get_capabilities()
+    if not (abilities.get("avx512_bf16") or abilities.get("amx_bf16")):
+        return False
+
+    def fastest(dtype: torch.dtype) -> float:
+        square = torch.ones((512, 512), dtype=dtype)
+        torch.mm(square, square)
+        seconds = []
+        for _ in range(5):
+            started = time.perf_counter()
+            torch.mm(square, square)
+            seconds.append(time.perf_counter() - started)
+        return min(seconds)
+
+    return fastest(torch.bfloat16) < fastest(torch.float32)
+
+
+def keep_memory() -> None:
+    """Have the C library keep the memory that a step frees, where it can be told so (glibc).
+
+    It would hand the large activations back to the system after every step and get them anew, page by page, in the
+    next: a tenth of the time of a step on two cores.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def watch(state: checkpoints.State, objective: Objective, loss: Tensor, *, z: Tensor, labels: Tensor) -> None:
@@ -279,15 +299,3 @@ def watch(state: checkpoints.State, objective: Objective, loss: Tensor, *, z: Te
             f"the loss is stuck at {constant:.4f}, that of a network which gives the same for every image, "
             f"after {state.steps} steps; change the learning rate, weaken the warp, or take the loss supcon"
         )
-
-
-def _check(pixels: NDArray[np.uint8], labels: NDArray[np.int64], groups: NDArray[np.int64], recipe: Recipe) -> None:
-    size, channels = recipe.preprocessing.size, recipe.preprocessing.channels
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != (channels, size, size):
-        raise InputError(
-            f"expected pixels (N, {channels}, {size}, {size}) uint8 for this recipe, got {pixels.shape} {pixels.dtype}"
-        )
-    if not labels.shape == groups.shape == pixels.shape[:1]:
-        raise InputError(f"expected {len(pixels)} labels and groups, one an image, got {labels.shape}, {groups.shape}")
-    if len(labels) and labels.min() < 0:
-        raise InputError(f"expected labels >= 0, got {labels.min()}")

@@ -209,19 +209,13 @@ class Verifier:
         def score(queries: Indices, compared: Indices) -> NDArray[np.float32]:
             return combine(self.similarity(embeddings[queries][:, None], embeddings[compared]))
 
+        if target_fmr is None:
+            return fitted
         certificates = []
-        for count in references if target_fmr is not None else ():
+        for count in references:
             found = impostor_scores(score, data.labels, references=count, rng=rng)
-            certificates.append(
-                certify(
-                    found.scores,
-                    found.left,
-                    found.right,
-                    target_fmr=target_fmr,
-                    confidence=confidence,
-                    references=count,
-                )
-            )
+            sides, goal = (found.left, found.right), {"target_fmr": target_fmr, "confidence": confidence}
+            certificates.append(certify(found.scores, *sides, **goal, references=count))
         return replace(fitted, certificates=tuple(certificates))
 
     @property
