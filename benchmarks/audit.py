@@ -1,9 +1,9 @@
 """What `samekind audit` finds of errors planted in Omniglot's labels.
 
-Of the shipped bundle's held-out background classes, or of other data that it never saw: 5 % of the labels are exchanged,
-for any other class or for one of the same alphabet; ten classes are cut into two folders; ten pairs of classes are merged.
-Precision is that of as many findings as errors were planted, the first ones. With --steps the labels of the whole
-background set are exchanged too, and judged by three models trained on these very labels. Floor: precision 0.9 for labels.
+In the shipped bundle's held-out background classes, and in data that it never saw: 5 % of the labels are exchanged for
+any other class or for one of the same alphabet; ten classes are cut into two folders; ten pairs of classes are merged.
+Precision is that of the first findings, as many as errors were planted. With --steps the labels of the background set
+are exchanged too, and judged by three models trained on these very labels. Floor: precision 0.9 for labels.
 """
 
 from dataclasses import replace
@@ -52,7 +52,8 @@ def merged(
 ) -> tuple[LabelledImages, set[frozenset[int]]]:
     """The data with some pairs of classes in one folder, and these folders."""
     groups, free = np.asarray(data.groups), np.ones(len(data.classes), dtype=bool)
-    labels, pairs = data.labels.copy(), []
+    labels = data.labels.copy()
+    pairs: list[tuple[int, int]] = []
     for label in rng.permutation(len(data.classes)):
         others = np.flatnonzero(free & ((groups == groups[label]) | (not within)))
         others = others[others != label]

@@ -126,7 +126,8 @@ def main() -> None:
     looks = []
     for minute, steps in fit(network, split.train, loss=getattr(losses, given.loss)(), minutes=given.minutes):
         scores = scorer_of(split.held_out)(pairs.left, pairs.right)
-        calibration = calibrate(scores, pairs.same, classes=len(split.held_out.classes), data=split.held_out.name)
+        labels, name = split.held_out.labels, split.held_out.name
+        calibration = calibrate(scores, labels[pairs.left], labels[pairs.right], data=name)
         model = Model(scorer_of, threshold=calibration.threshold, llr=calibration.llr)
         measured = {name: run(name, model, data=data, seed=given.seed).metrics for name, data in tests.items()}
         looks.append(

@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from record import arguments, keep
 from scipy import ndimage
 from scipy.special import expit
 
+from record import arguments, keep
 from samekind import metrics
 from samekind.calibration import Calibration, calibrate
 from samekind.data.labelled import LabelledImages
 from samekind.data.source import load
 from samekind.errors import BundleError
 from samekind.intervals import estimate
-from samekind.protocols import embedding_scorer
 from samekind.trials import IMPOSTORS, Pairs, balanced_pairs
 from samekind.verifier import ACROSS, Verifier
 
@@ -214,13 +213,15 @@ def abstentions(verifier: Verifier, data: LabelledImages, *, images: int, rng: n
     sides = zip(pairs.left, pairs.right, strict=True)
     decisions = [verifier.verify(data.items[i], data.items[j]) for i, j in sides]
     flawed = [d.same is None and d.reasons != (ACROSS,) for d in decisions]
+    alone = [verifier.verify(data.items[i], data.items[i]) for i in rng.permutation(len(data))[: 4 * images]]
     across = [ACROSS in d.reasons for d in decisions]
     return {
         "bad": bad,
         "bad, all kinds": float(np.mean(list(bad.values()))),
         "good pairs": len(decisions),
-        "good, for an image": float(np.mean(flawed)),
-        "good, for the interval": float(np.mean(across)),
+        "good pairs, for an image": float(np.mean(flawed)),
+        "good pairs, for the interval": float(np.mean(across)),
+        "good images": float(np.mean([decision.same is None for decision in alone])),
     }
 
 

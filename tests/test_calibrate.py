@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from samekind.bundle import GRAPH, Bundle, load_bundle, save_calibrated, save_manifest
+from samekind.bundle import Bundle, load_bundle, save_calibrated, save_manifest
 from samekind.commands.calibrate import calibrate
 from samekind.commands.verify import verify
 from samekind.data.glyphs import glyphs

@@ -138,9 +138,10 @@ def audit(data: LabelledImages, views: Sequence[View], *, kinds: Sequence[str] =
     """Rank what may be wrong.
 
     How much an image resembles a class is the mean of its scores against the third of the members (without itself) that
-    is most like it. So it stands where members are mislabelled themselves, or are of two kinds. It is on a scale on which 0 is what images and
-    strange classes have, and 1 what images and their own class have, both in the median. An image passes for a member
-    of a class where it resembles it as members do: not below the lower fence of Tukey (quartile - 1.5 times the distance of the quartiles).
+    is most like it. So it stands where members are mislabelled themselves, or are of two kinds. It is on a scale on
+    which 0 is what images and strange classes have, and 1 what images and their own class have, both in the median. An
+    image passes for a member of a class where it resembles it as members do: not below the lower fence of Tukey, which
+    is the quartile less 1.5 times the distance of the quartiles.
 
     Args:
         data: at least two classes, two images each.
@@ -221,7 +222,7 @@ def _scores(view: View, rows: Indices, columns: Indices) -> Floats:
     scores = np.concatenate(
         [view.similarity(left[at : at + block, None], right[None]) for at in range(0, len(left), block)]
     )
-    # a cosine hardly tells very like from like, a distance does; so it becomes that of the embeddings scaled to length 1
+    # a cosine hardly tells very like from like; the distance of the embeddings scaled to length 1 does
     return -np.sqrt(np.maximum(2 - 2 * scores, 0)) if view.similarity is cosine else scores
 
 

@@ -43,7 +43,7 @@ TITLES = {
     ),
     "two-classes": Title(
         "One class that is two",
-        "Its images fall into two parts, each alike in itself and less like the other. Split it, if they are two kinds.",
+        "Its images fall into two parts, each alike in itself and less like the other. Split it, if you agree.",
         "how much more alike the parts are to themselves than to each other",
     ),
     "outlier": Title(

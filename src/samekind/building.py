@@ -30,8 +30,8 @@ HELD_OUT = 0.1
 FEW = 10
 """Fewer held-out classes than this, and a message says so."""
 
-PRACTICE_CLASSES = 2_000
-"""Generated characters, twenty drawings of each: made in some ten seconds."""
+PRACTICE_CLASSES = 500
+"""Generated characters, twenty drawings of each, made in a few seconds; 4,000 teach no more."""
 
 PRACTICE_SEED = 1_000_000
 """Added to the seed for them, so that they are none of the `glyphs` that somebody trains on or measures with."""

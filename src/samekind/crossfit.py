@@ -10,6 +10,7 @@ import numpy as np
 from samekind.audit import View
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError
+from samekind.examples import Examples
 from samekind.export import Network, embed
 from samekind.recipes import Budget, Recipe
 from samekind.similarity import SIMILARITIES
@@ -54,9 +55,7 @@ def cross_fit(
         unseen = np.ones(count, dtype=bool)
         unseen[part] = False
         trained = train(
-            pixels[~unseen[data.labels]],
-            learned.labels,
-            groups=learned.group_labels,
+            Examples(pixels[~unseen[data.labels]], learned.labels, learned.group_labels),
             recipe=recipe,
             budget=budget,
             seed=int(rng.integers(1 << 31)),

@@ -26,6 +26,7 @@ from samekind.data.labelled import LabelledImages
 from samekind.encoders import build_encoder
 from samekind.errors import BundleError, ExportError
 from samekind.images import Preprocessing
+from samekind.quality import Domain
 from samekind.siamese import build_head
 from samekind.trials import Pairs, balanced_pairs
 from samekind.verifier import Verifier
@@ -81,7 +82,13 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
     scores = score(network, embeddings, pairs)
-    calibration = calibrate(scores, pairs.same, classes=len(held_out.classes), data=held_out.name)
+    calibration = calibrate(
+        scores,
+        held_out.labels[pairs.left],
+        held_out.labels[pairs.right],
+        data=held_out.name,
+        domain=Domain.of(pixels, invert=network.preprocessing.invert),
+    )
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}

@@ -146,12 +146,13 @@ def _with_references(counts: NDArray[np.int64], references: int, confidence: flo
 def _on_target(single: WithReferences, *, target_fmr: float, confidence: float, needed: int) -> str:
     if single.smallest_fmr <= target_fmr:
         return (
-            f"{single.classes} classes can certify a false match rate of {target_fmr:g} at {confidence:.0%} confidence: "
-            "no more are needed, unless the model makes errors at that threshold."
+            f"{single.classes:,} classes can certify a false match rate of {target_fmr:g} with {confidence:.0%} "
+            "confidence: no more are needed, unless the model makes errors at that threshold."
         )
     return (
-        f"{needed - single.classes:,} more classes, {needed:,} in all, could certify a false match rate of {target_fmr:g} "
-        f"at {confidence:.0%} confidence, and twice as many leave room for errors; more images of a class do not help."
+        f"{needed - single.classes:,} more classes, {needed:,} in all, could certify a false match rate of "
+        f"{target_fmr:g} with {confidence:.0%} confidence, and twice as many leave room for errors; more images of a "
+        "class do not help."
     )
 
 
@@ -173,8 +174,9 @@ def _on_difference(difference: float | None, more_classes: float | None, more_im
     images = "none" if more_images is None else f"{100 * more_images:.2f} points"
     better = "classes" if more_images is None or more_classes <= more_images else "images"
     return (
-        f"{now} in accuracy between two models can be seen here, if they disagree in {DISAGREEMENT:.0%} of trials; with "
-        f"twice the classes {100 * more_classes:.2f} points, with twice the images of each {images}: collect {better} first."
+        f"{now} in accuracy between two models can be seen here, if they disagree in {DISAGREEMENT:.0%} of trials; "
+        f"with twice the classes {100 * more_classes:.2f} points, with twice the images of each {images}: "
+        f"collect {better} first."
     )
 
 

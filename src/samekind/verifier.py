@@ -214,8 +214,15 @@ class Verifier:
         certificates = []
         for count in references:
             found = impostor_scores(score, data.labels, references=count, rng=rng)
-            sides, goal = (found.left, found.right), {"target_fmr": target_fmr, "confidence": confidence}
-            certificates.append(certify(found.scores, *sides, **goal, references=count))
+            certificate = certify(
+                found.scores,
+                found.left,
+                found.right,
+                target_fmr=target_fmr,
+                confidence=confidence,
+                references=count,
+            )
+            certificates.append(certificate)
         return replace(fitted, certificates=tuple(certificates))
 
     @property

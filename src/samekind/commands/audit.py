@@ -108,7 +108,7 @@ def _unseen(data: "LabelledImages", model: str) -> "tuple[LabelledImages, View]"
 
 
 def _learned_from(data: "LabelledImages", provenance: "Provenance") -> bool:
-    """Whether a model was trained on these data, or on what then had their name: a few images may have changed since."""
+    """Whether a model was trained on these data, or on what had their name then: images may have changed since."""
     return provenance.data_fingerprint == data.fingerprint or provenance.data == data.name
 
 
