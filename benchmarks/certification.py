@@ -16,6 +16,7 @@ from scipy import optimize, stats
 from record import arguments, keep
 from samekind.certification import Certificate, certify, certify_gallery, smallest_fmr
 from samekind.data.source import load
+from samekind.metrics import Estimate
 from samekind.tournament import Impostors, Indices, ReferenceScorer, impostor_scores
 from samekind.verifier import Verifier
 
@@ -46,18 +47,18 @@ class World:
     reference: float = 0.6
     genuine: float = 4.0
 
-    def scorer(self, n: int, *, rng: np.random.Generator) -> tuple[ReferenceScorer, Indices]:
-        """A new draw of n classes with 10 images each, as functions of image numbers, and the labels."""
+    def scorer(self, n: int, *, images: int, rng: np.random.Generator) -> tuple[ReferenceScorer, Indices]:
+        """A new draw of n classes with so many images each: scores as a function of image numbers, and the labels."""
         effect, wolf = self.effects * rng.normal(size=n), rng.random(n) < self.wolves
 
         def score(queries: Indices, references: Indices) -> NDArray[np.float32]:
-            one, other = queries // 10, references[:, 0] // 10
+            one, other = queries // images, references[:, 0] // images
             noise = self.query * rng.normal(size=len(one))
             noise += self.reference * rng.normal(size=references.shape).mean(axis=1)
             total = effect[one] + effect[other] + self.leap * (wolf[one] | wolf[other]) + noise
             return total.astype(np.float32)
 
-        return score, np.repeat(np.arange(n), 10)
+        return score, np.repeat(np.arange(n), images)
 
     def fmr(self, threshold: float, *, references: int = 1, identities: int = 1) -> float:
         """The true share of searches that find anybody; without wolves where identities > 1."""
@@ -89,7 +90,7 @@ class Outcome:
     """Over all repetitions.
 
     Args:
-        violations: share in which the true rate exceeds the target.
+        violations: share in which the true rate exceeds the target, with the exact 95 % interval of that share.
         reached: mean of the true rate over the target.
         fnmr: mean at the certified thresholds.
         oracle_fnmr: at the threshold whose true rate is the target.
@@ -102,11 +103,17 @@ class Outcome:
     references: int
     identities: int
     repetitions: int
-    violations: float
+    violations: Estimate
     reached: float
     fnmr: float
     oracle_fnmr: float
     naive_violations: float | None
+
+
+def _share(events: NDArray[np.bool_]) -> Estimate:
+    """With the interval of Clopper and Pearson: repetitions are independent."""
+    interval = stats.binomtest(int(events.sum()), len(events)).proportion_ci(0.95, "exact")
+    return Estimate(float(events.mean()), float(interval.low), float(interval.high))
 
 
 def naive(scores: NDArray[np.float32], target: float) -> float:
@@ -117,7 +124,7 @@ def naive(scores: NDArray[np.float32], target: float) -> float:
 @cache
 def _naive_matches(pairs: int, target: float) -> int:
     matches = np.arange(pairs)
-    return int((stats.beta.ppf(CONFIDENCE, matches + 1, pairs - matches) <= target).sum()) - 1
+    return int(np.count_nonzero(stats.beta.ppf(CONFIDENCE, matches + 1, pairs - matches) <= target)) - 1
 
 
 def simulate(
@@ -126,7 +133,7 @@ def simulate(
     """Certify on new classes again and again; compare with the truth."""
     found, ignorant = [], []
     for _ in range(repetitions):
-        score, labels = world.scorer(n, rng=rng)
+        score, labels = world.scorer(n, images=10, rng=rng)
         drawn = impostor_scores(score, labels, references=references, comparisons=4_000, rng=rng)
         found.append(_certified(drawn, target, references).threshold)
         ignorant.append(naive(drawn.scores, target))
@@ -139,7 +146,7 @@ def simulate(
         references=references,
         identities=1,
         repetitions=repetitions,
-        violations=float((true > target).mean()),
+        violations=_share(true > target),
         reached=float(true.mean() / target),
         fnmr=float(np.mean([world.fnmr(threshold, references=references) for threshold in found])),
         oracle_fnmr=world.fnmr(world.oracle(target, references=references), references=references),
@@ -162,7 +169,7 @@ def simulate_gallery(
     """As `simulate`, for searches; or from single comparisons by the union bound, at target / identities each."""
     found = []
     for _ in range(repetitions):
-        score, labels = world.scorer(n, rng=rng)
+        score, labels = world.scorer(n, images=1, rng=rng)
         if by_sum:
             drawn = impostor_scores(score, labels, comparisons=20_000, rng=rng)
             certificate = _certified(drawn, target / identities, 1)
@@ -179,7 +186,7 @@ def simulate_gallery(
         references=1,
         identities=identities,
         repetitions=repetitions,
-        violations=float((true > target).mean()),
+        violations=_share(true > target),
         reached=float(true.mean() / target),
         fnmr=float(np.mean([world.fnmr(threshold) for threshold in found])),
         oracle_fnmr=world.fnmr(world.oracle(target, identities=identities)),
@@ -220,8 +227,8 @@ def galleries(repetitions: int, *, rng: np.random.Generator) -> list[Outcome]:
     cases = [
         (10, 20, repetitions),
         (100, 10, repetitions),
-        (1_000, 2, repetitions // 10),
-        (10_000, 2, repetitions // 50),
+        (1_000, 5, repetitions),
+        (10_000, 2, repetitions // 2),
     ]
     outcomes = [
         simulate_gallery(
@@ -271,7 +278,7 @@ def _best_score(embeddings: NDArray[np.float32]) -> ReferenceScorer:
 
 
 def _each(embeddings: NDArray[np.float32], queries: Indices, references: Indices) -> NDArray[np.float32]:
-    return np.einsum("pd,prd->pr", embeddings[queries], embeddings[references])
+    return np.asarray(np.einsum("pd,prd->pr", embeddings[queries], embeddings[references]), np.float32)
 
 
 RULES: dict[str, Callable[[NDArray[np.float32]], ReferenceScorer]] = {
@@ -317,7 +324,7 @@ def resampled_halves(
     target: float,
     repetitions: int,
     rng: np.random.Generator,
-) -> dict[str, float]:
+) -> dict[str, object]:
     """Certify on the classes of a random half of the groups, measure on those of the other half.
 
     Args:
@@ -336,7 +343,7 @@ def resampled_halves(
         "references": references,
         "target": target,
         "repetitions": repetitions,
-        "violations": float((np.array(rates) > target).mean()),
+        "violations": float((np.array(rates) > target).mean()),  # halves overlap: no interval
         "fmr_mean": float(np.mean(rates)),
         "fmr_max": float(np.max(rates)),
         "fnmr_mean": float(np.mean(misses)),
@@ -396,7 +403,7 @@ def main() -> None:
     keep(
         given.out,
         {
-            "most_violations": max(outcome.violations for outcome in outcomes),
+            "most_violations": asdict(max((outcome.violations for outcome in outcomes), key=lambda share: share.value)),
             "simulated": [asdict(outcome) for outcome in outcomes],
             "omniglot": omniglot(given.model, given.halves, rng=rng),
             "floors": {"violations": 1 - CONFIDENCE},

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zlib
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from samekind.bundle import CARD, GRAPH, MANIFEST, WEIGHTS, Bundle, digest, load
 from samekind.cli import main
 from samekind.data.glyphs import glyphs
 from samekind.images import open_image
+from samekind.verifier import Decision
 from samekind.version import __version__
 
 EVALUATION_KEYS = {"protocol", "bundle", "data", "n_trials", "seed", "metrics", "version", "data_fingerprint"}
@@ -183,11 +184,14 @@ def test_verify_answers_by_its_exit_code_and_one_object(bundle: Bundle, pair: tu
     for image in images:
         ran = samekind("verify", pair[0], image, "--model", bundle.path, "--json")
         decision = only_object(ran)
-        assert set(decision) == {"same", "score", "threshold", "probability", "reasons"}
+        assert set(decision) == {field.name for field in fields(Decision)}
         assert ran.err == ""
-        assert ran.code == (0 if decision["same"] else 1)
+        same, reasons = decision["same"], decision["reasons"]
+        assert ran.code == (3 if same is None else 0 if same else 1)
+        assert isinstance(reasons, list)
+        assert (same is None) == any("identical" not in reason for reason in reasons)
         codes.add(ran.code)
-    assert codes == {0, 1}
+    assert codes >= {0, 1}
 
 
 def test_verify_speaks_to_a_person(bundle: Bundle, pair: tuple[Path, Path]) -> None:
@@ -203,7 +207,7 @@ def test_verify_takes_several_references(bundle: Bundle, pair: tuple[Path, Path]
         only_object(samekind("verify", pair[0], *references, "--model", bundle.path, "--json"))["score"]
         for references in ((pair[0],), (pair[1],), pair)
     ]
-    assert scores[2] == pytest.approx((scores[0] + scores[1]) / 2, abs=1e-6)  # type: ignore[operator]
+    assert scores[1] < scores[2] < scores[0]  # type: ignore[operator]
 
 
 def test_verify_cannot_tell_without_a_threshold(copied: Path, pair: tuple[Path, Path]) -> None:

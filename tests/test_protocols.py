@@ -220,7 +220,7 @@ def test_a_negative_seed_is_an_error() -> None:
 def given_scores(scores: list[float]) -> Model:
     def scorer_of(data: LabelledImages) -> PairScorer:
         def score(left: Indices, right: Indices) -> NDArray[np.float32]:
-            return np.asarray(scores, dtype=np.float32)
+            return np.asarray(scores, dtype=np.float32).reshape(len(left), -1).mean(axis=1)
 
         return score
 
@@ -236,7 +236,7 @@ def given_scores(scores: list[float]) -> Model:
         ([0, 0, 1, 1, 0, 0], False),
     ],
 )
-def test_shots_are_averaged_and_a_tie_is_wrong(scores: list[float], right: bool) -> None:
+def test_the_shots_of_a_class_reach_the_model_together_and_a_tie_is_wrong(scores: list[float], right: bool) -> None:
     trials = Trials(np.array([0]), np.array([[[1, 2], [3, 4], [5, 6]]]), np.array([0]))
     assert score_trials(given_scores(scores).scorer_of, data_of([3, 2, 2]), trials).right.tolist() == [right]
 

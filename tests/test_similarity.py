@@ -83,13 +83,27 @@ def test_known_by_name() -> None:
 
 
 def test_several_references_count_by_their_mean() -> None:
-    scores = np.array([[1.0, 3.0], [0.0, 0.0]], dtype=np.float32)
-    assert combine(scores).tolist() == [2.0, 0.0]
-    assert combine(scores).dtype == np.float32
-    np.testing.assert_array_equal(combine(scores[:, ::-1]), combine(scores))
+    rng = np.random.default_rng(0)
+    references = rng.normal(size=(7, 3, 5)).astype(np.float32)
+    unit = references / np.linalg.norm(references, axis=-1, keepdims=True)
+    merged = combine(unit)
+    assert merged.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(merged, axis=-1), 1, rtol=1e-5)  # unit embeddings stay so
+    np.testing.assert_allclose(cosine(merged, unit.mean(axis=-2)), 1, rtol=1e-5)
+    np.testing.assert_allclose(combine(unit[:, ::-1]), merged, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(combine(np.repeat(references[:, :1], 4, axis=1)), references[:, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("scores", [np.zeros((3, 0), dtype=np.float32), np.float32(1)])
-def test_no_reference_is_an_error(scores: NDArray[np.float32]) -> None:
+def test_one_reference_is_itself() -> None:
+    reference = np.random.default_rng(0).normal(size=(2, 1, 5)).astype(np.float32)
+    np.testing.assert_array_equal(combine(reference), reference[:, 0])
+
+
+def test_references_that_cancel_out_are_nothing_and_no_division() -> None:
+    assert combine(np.array([[1.0, 0.0], [-1.0, 0.0]])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("embeddings", [np.zeros((3, 0, 4), dtype=np.float32), np.zeros(4, dtype=np.float32)])
+def test_no_reference_is_an_error(embeddings: NDArray[np.float32]) -> None:
     with pytest.raises(InputError, match="at least one reference"):
-        combine(np.asarray(scores))
+        combine(embeddings)

@@ -27,7 +27,7 @@ def test_in_a_round_no_class_meets_two_others(n: int) -> None:
 def test_any_choice_of_pairs_goes_into_rounds(n: int, seed: int, share: float) -> None:
     pairs = np.array(list(combinations(range(n), 2)))
     kept = pairs[np.random.default_rng(seed).random(len(pairs)) <= share]
-    rounds = rounds_of(*kept.T, n)
+    rounds = rounds_of(kept[:, 0], kept[:, 1], n)
     for number in set(rounds):
         met = kept[rounds == number]
         assert len(np.unique(met)) == met.size
@@ -35,13 +35,13 @@ def test_any_choice_of_pairs_goes_into_rounds(n: int, seed: int, share: float) -
 
 def test_pairs_without_a_class_in_common_fill_one_round() -> None:
     classes = np.random.default_rng(0).permutation(60).reshape(30, 2)
-    assert set(rounds_of(*classes.T, 60)) == {0}
+    assert set(rounds_of(classes[:, 0], classes[:, 1], 60)) == {0}
 
 
 def test_random_pairs_fill_most_of_their_rounds() -> None:
     pairs = np.array(list(combinations(range(200), 2)))
     kept = pairs[np.random.default_rng(0).permutation(len(pairs))[:2_000]]  # each class in about 20
-    assert len(kept) / len(set(rounds_of(*kept.T, 200))) > 50
+    assert len(kept) / len(set(rounds_of(kept[:, 0], kept[:, 1], 200))) > 50
 
 
 def index_of_reference(queries: Indices, references: Indices) -> NDArray[np.float32]:
@@ -79,13 +79,14 @@ def test_enough_comparisons_cover_every_pair_of_classes_from_both_sides() -> Non
 
 def test_a_block_at_a_time_gives_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.repeat(np.arange(30), 4)
-    whole, parts = [], []
+    whole: list[int] = []
+    parts: list[int] = []
     for lengths, block in ((whole, 65_536), (parts, 40)):
         monkeypatch.setattr("samekind.tournament._BLOCK", block)
 
         def score(queries: Indices, others: Indices, lengths: list[int] = lengths) -> NDArray[np.float32]:
             lengths.append(others.size)
-            return (queries + 0.01 * others.sum(axis=1)).astype(np.float32)
+            return np.asarray(queries + 0.01 * others.sum(axis=1), np.float32)
 
         drawn = impostor_scores(score, labels, references=4, rng=np.random.default_rng(0))
         lengths.append(hash(drawn.scores.tobytes()))

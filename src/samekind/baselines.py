@@ -19,7 +19,8 @@ def hausdorff(data: LabelledImages) -> PairScorer:
     Args:
         data: dark ink on light ground; a pixel darker than mid-grey is ink.
     Returns:
-        A scorer of pairs: float32 <= 0 in pixels, 0 where the ink is equal up to a shift; symmetric.
+        A scorer of pairs: float32 <= 0 in pixels, 0 where the ink is equal up to a shift; symmetric. Of several
+        references the mean counts.
     Raises:
         InputError: an image has no ink.
     Source: Dubuisson, Jain 1994, "A modified Hausdorff distance for object matching", eq. 6 and 8; centred as in
@@ -33,7 +34,9 @@ def hausdorff(data: LabelledImages) -> PairScorer:
         return max(float(np.mean(there)), float(np.mean(back)))
 
     def score(left: Indices, right: Indices) -> NDArray[np.float32]:
-        return -np.asarray([distance(i, j) for i, j in zip(left, right, strict=True)], dtype=np.float32)
+        several = right.reshape(len(left), -1)
+        distances = [np.mean([distance(i, j) for j in others]) for i, others in zip(left, several, strict=True)]
+        return -np.asarray(distances, dtype=np.float32)
 
     return score
 

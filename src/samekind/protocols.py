@@ -20,7 +20,10 @@ from samekind.similarity import Similarity, combine
 from samekind.trials import Indices, Pairs, Trials
 
 PairScorer: TypeAlias = Callable[[Indices, Indices], NDArray[np.float32]]
-"""From two times (P,) int64, indices into one data set, to (P,) float32, larger is more alike."""
+"""From two times (P,) int64, indices into one data set, to (P,) float32, larger is more alike.
+
+The second may be (P, R): R references of one class for each, which count as one.
+"""
 
 ScorerOf: TypeAlias = Callable[[LabelledImages], PairScorer]
 """Binds a model to data: embeds each image once and answers for all pairs of them."""
@@ -203,7 +206,8 @@ def embedding_scorer(embeddings: NDArray[np.floating], similarity: Similarity) -
     """
 
     def score(left: Indices, right: Indices) -> NDArray[np.float32]:
-        return similarity(embeddings[left], embeddings[right])
+        of_right = embeddings[right]
+        return similarity(embeddings[left], of_right if right.ndim == 1 else combine(of_right))
 
     return score
 
@@ -215,14 +219,14 @@ def score_pairs(scorer_of: ScorerOf, data: LabelledImages, left: Indices, right:
         scorer_of: the model.
         data: N images.
         left: (P,) int64 in [0, N).
-        right: (P,) int64 in [0, N).
+        right: (P,) or (P, R) int64 in [0, N).
     Returns:
         (P,) float32, finite.
     Raises:
         InputError: the model gives another number of scores, or one that is not finite.
     """
-    used, position = np.unique(np.concatenate([left, right]), return_inverse=True)
-    first, second = position.reshape(2, -1)
+    used, position = np.unique(np.concatenate([left, right.ravel()]), return_inverse=True)
+    first, second = position[: len(left)], position[len(left) :].reshape(right.shape)
     score = scorer_of(data.take(used))
     starts = range(0, len(left), _BLOCK)
     scores = np.concatenate([score(first[at : at + _BLOCK], second[at : at + _BLOCK]) for at in starts])
@@ -243,9 +247,10 @@ def score_trials(scorer_of: ScorerOf, data: LabelledImages, trials: Trials) -> S
     Raises:
         InputError: as `score_pairs`.
     """
-    queries = np.broadcast_to(trials.queries[:, None, None], trials.references.shape)
-    flat = score_pairs(scorer_of, data, queries.ravel(), trials.references.ravel())
-    return ScoredTrials(data, trials, combine(flat.reshape(trials.references.shape)))
+    count, ways, shots = trials.references.shape
+    references = trials.references.reshape(count * ways, shots)
+    flat = score_pairs(scorer_of, data, np.repeat(trials.queries, ways), references[:, 0] if shots == 1 else references)
+    return ScoredTrials(data, trials, flat.reshape(count, ways))
 
 
 def _metrics(

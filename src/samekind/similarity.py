@@ -1,4 +1,6 @@
-"""Scores of pairs of embeddings. Larger always means more alike: a distance becomes a score here and nowhere else.
+"""Scores of pairs of embeddings, and how several references become one.
+
+Larger always means more alike: a distance becomes a score here and nowhere else.
 
 Knows arrays. Knows nothing of images, models or thresholds.
 """
@@ -66,16 +68,24 @@ SIMILARITIES: dict[str, Similarity] = {"euclidean": euclidean, "cosine": cosine}
 """Those without learned parameters, by name."""
 
 
-def combine(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One score for several references of one class: their mean.
+def combine(embeddings: FloatArray) -> FloatArray:
+    """One embedding for several references of one class: their mean, made as long as they are on average.
+
+    Chosen by numbers over the mean and the best of their scores (`docs/experiments.md`).
 
     Args:
-        scores: (..., R) float32, one a reference; R >= 1.
+        embeddings: (..., R, D) floating point, a row a reference; R >= 1.
     Returns:
-        (...) float32.
+        (..., D), of the same dtype; of one reference itself.
     Raises:
         InputError: there is no reference.
     """
-    if scores.ndim == 0 or scores.shape[-1] == 0:
+    if embeddings.ndim < 2 or embeddings.shape[-2] == 0:
         raise InputError("expected at least one reference, got none")
-    return np.asarray(scores.mean(axis=-1, dtype=np.float32))
+    if embeddings.shape[-2] == 1:
+        return embeddings[..., 0, :]
+    mean = embeddings.mean(axis=-2)
+    length = np.linalg.norm(mean, axis=-1, keepdims=True)
+    wanted = np.linalg.norm(embeddings, axis=-1).mean(axis=-1, keepdims=True)
+    scaled: FloatArray = mean * (wanted / np.where(length > 0, length, 1)).astype(mean.dtype)
+    return scaled

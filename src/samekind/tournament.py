@@ -67,8 +67,8 @@ def impostor_scores(
     order, scores, left, right = _order(n), [], [], []
     for at in range(rounds):
         one, other = (order[places] for places in _partners(n, at))
-        queries, enrolled = _shuffled(images, rng)[one, :asked], _shuffled(images, rng)[:, :references]
-        scores.append(_score(score, queries.ravel(), enrolled, np.repeat(other, asked)))
+        drawn = _shuffled(images, rng)  # what a class asks with and what it is asked for with may be the same images
+        scores.append(_score(score, drawn[one, :asked].ravel(), drawn[:, :references], np.repeat(other, asked)))
         left.append(names[np.repeat(one, asked)])
         right.append(names[np.repeat(other, asked)])
     return Impostors(np.concatenate(scores), np.concatenate(left), np.concatenate(right))
@@ -107,8 +107,9 @@ def search_scores(
     best = np.empty((rounds, blocks), np.float32)
     for at in range(rounds):
         order = rng.permutation(len(images))[: blocks * (identities + 1)].reshape(blocks, identities + 1)
-        queries, enrolled = _shuffled(images, rng)[order[:, 0], 0], _shuffled(images, rng)[:, :references]
-        found = _score(score, np.repeat(queries, identities), enrolled, order[:, 1:].ravel())
+        drawn = _shuffled(images, rng)
+        queries = np.repeat(drawn[order[:, 0], 0], identities)
+        found = _score(score, queries, drawn[:, :references], order[:, 1:].ravel())
         best[at] = found.reshape(blocks, identities).max(axis=1)
     return best
 

@@ -21,7 +21,7 @@ from samekind.protocols import Model, PairScorer, embedding_scorer
 from samekind.quality import Domain, flaws
 from samekind.similarity import combine
 from samekind.tournament import impostor_scores
-from samekind.trials import Indices, balanced_pairs
+from samekind.trials import balanced_pairs
 
 IDENTICAL = "identical to the model"  # after preprocessing: the files may differ in what it takes away
 ACROSS = "the interval of the probability lies across the threshold"
@@ -35,7 +35,7 @@ class Decision:
 
     Args:
         same: whether query and references show the same kind of thing; None: cannot tell, and reasons say why.
-        score: of the pair, or the mean over several references; larger is more alike.
+        score: of the pair, or of the query and the mean of several references; larger is more alike.
         threshold: score >= threshold means same.
         probability: of "same", at the prior; in (0, 1) and no closer to either end than calibration supports.
         probability_low, probability_high: its 95 % interval, over draws of the calibration classes.
@@ -147,7 +147,7 @@ class Verifier:
             raise InputError("expected at least one reference image, got none")
         inputs = [self.preprocessing.normalise(look.pixels) for look in looks]
         embeddings = self._embed_each(inputs)
-        score = float(combine(self.similarity(embeddings[:1], embeddings[1:])))
+        score = float(self.similarity(embeddings[0], combine(embeddings[1:])))
         names = ("query", *(f"reference {number}" if count > 1 else "reference" for number in range(1, count + 1)))
         doubts = [f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws]
         certificate = calibration.certificate(count)
@@ -163,7 +163,8 @@ class Verifier:
             probability_low=calibration.probability_low(score),
             probability_high=calibration.probability_high(score),
             prior=calibration.prior,
-            certified_fmr=None if certificate is None else certificate.target_fmr,
+            # with more references than were certified the threshold is the best there is, but nothing is promised
+            certified_fmr=certificate.target_fmr if certificate and certificate.references == count else None,
             reasons=(*doubts, *((IDENTICAL,) if identical else ())),
         )
 
@@ -197,17 +198,15 @@ class Verifier:
         pixels = data.pixels(self.preprocessing)
         embeddings = self.embed_pixels(pixels)
         pairs = balanced_pairs(data, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
+        score = embedding_scorer(embeddings, self.similarity)
         fitted = calibrate(
-            embedding_scorer(embeddings, self.similarity)(pairs.left, pairs.right),
+            score(pairs.left, pairs.right),
             data.labels[pairs.left],
             data.labels[pairs.right],
             data=data.name,
             prior=prior,
             domain=Domain.of(pixels, invert=self.preprocessing.invert),
         )
-
-        def score(queries: Indices, compared: Indices) -> NDArray[np.float32]:
-            return combine(self.similarity(embeddings[queries][:, None], embeddings[compared]))
 
         if target_fmr is None:
             return fitted
