@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from samekind import Verifier, glyphs
 from samekind.trials import balanced_pairs
 
-SAME, DIFFERENT, INK = "#0072b2", "#d55e00", "#1f2933"
+SAME, DIFFERENT, UNDECIDED, INK = "#0072b2", "#d55e00", "#6b7785", "#1f2933"
 
 
 def main() -> None:
@@ -34,11 +34,14 @@ def main() -> None:
             picture = np.concatenate([np.asarray(side.convert("L")) for side in sides], axis=1)
             cell.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
             cell.axvline(picture.shape[1] / 2, color="#d0d5db", linewidth=0.8)
-            right = decision.same == bool(drawn.same[index])
-            colour = SAME if decision.same else DIFFERENT
-            verdict, sure = ("same", decision.probability) if decision.same else ("different", 1 - decision.probability)
-            note = "" if right else " \N{BALLOT X}"
-            cell.set_title(f"{verdict} {sure:.0%}{note}", fontsize=8, color=colour, fontweight="bold")
+            if decision.same is None:
+                colour, title = UNDECIDED, "cannot tell"
+            else:
+                colour = SAME if decision.same else DIFFERENT
+                sure = decision.probability if decision.same else 1 - decision.probability
+                title = f"{'same' if decision.same else 'different'} {sure:.0%}"
+                title += "" if decision.same == bool(drawn.same[index]) else " \N{BALLOT X}"
+            cell.set_title(title, fontsize=8, color=colour, fontweight="bold")
             cell.set(xticks=[], yticks=[])
             for spine in cell.spines.values():
                 spine.set(color=colour, linewidth=1.4)

@@ -220,7 +220,9 @@ def test_a_negative_seed_is_an_error() -> None:
 def given_scores(scores: list[float]) -> Model:
     def scorer_of(data: LabelledImages) -> PairScorer:
         def score(left: Indices, right: Indices) -> NDArray[np.float32]:
-            return np.asarray(scores, dtype=np.float32).reshape(len(left), -1).mean(axis=1)
+            given = np.asarray(scores, dtype=np.float32)
+            means: NDArray[np.float32] = given if right.ndim == 1 else given.reshape(right.shape).mean(axis=1)
+            return means
 
         return score
 

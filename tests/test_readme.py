@@ -61,8 +61,11 @@ def test_the_python_blocks_print_what_they_say(
 @pytest.mark.slow
 def test_the_commands_run(desk: Path) -> None:
     for command in commands():
-        if command[0] != "samekind" or ("evaluate" in command and "SAMEKIND_DATA" not in os.environ):
+        needs_data = "evaluate" in command or "reproduce" in command or "omniglot:background" in command
+        if command[0] != "samekind" or (needs_data and "SAMEKIND_DATA" not in os.environ):
             continue
+        if "certified" in command and "verify" in command and not (desk / "certified").exists():
+            continue  # it was calibrated on data that is not here
         arguments = [*command[1:]]
         if "--minutes" in arguments:  # a reader has the time to wait
             arguments[arguments.index("--minutes") + 1] = "0.05"
@@ -75,5 +78,5 @@ def test_the_commands_run(desk: Path) -> None:
             text=True,
             check=False,
         )
-        allowed = (0, 1) if arguments[0] == "verify" else (0,)
+        allowed = (0, 1, 3) if arguments[0] == "verify" else (0,)
         assert done.returncode in allowed, f"{shlex.join(command)}: {done.stderr}"

@@ -29,13 +29,12 @@ from samekind.images import Preprocessing
 from samekind.quality import Domain
 from samekind.siamese import build_head
 from samekind.trials import Pairs, balanced_pairs
-from samekind.verifier import Verifier
+from samekind.verifier import CALIBRATION_PAIRS, Verifier
 
 TOLERANCE = 1e-4
 """Largest difference allowed between a number of the network's embedding and of the graph's."""
 
 OPSET = 20
-CALIBRATION_PAIRS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +278,5 @@ def model_card(name: str, manifest: Manifest) -> str:
         f"| command | `{p.command}` |",
     ]
     if c is not None:
-        lines.append(
-            f"| threshold | {c.threshold:.4f}, from {c.pairs} pairs of {c.classes} held-out classes of {c.data} |"
-        )
+        lines += bundles.calibration_rows(c)
     return "\n".join(lines) + "\n"
