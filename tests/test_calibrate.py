@@ -44,7 +44,7 @@ def test_it_writes_a_bundle_with_a_certificate_for_each_number_of_references(cer
     assert after.calibration is not None
     assert replace(after, calibration=before.calibration) == before
     assert (after.calibration.classes, after.calibration.prior) == (30, 0.4)
-    assert [c.references for c in after.calibration.certificates] == [1, 2], "no class has five images"
+    assert [c.references for c in after.calibration.certificates] == [1, 2, 3], "no class has four images"
     assert {(c.target_fmr, c.confidence) for c in after.calibration.certificates} == {(0.3, 0.9)}
     assert "| certified | FMR <= 0.3 with 90% confidence, references: 2" in (certified / "README.md").read_text()
 

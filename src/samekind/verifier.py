@@ -151,7 +151,8 @@ class Verifier:
         names = ("query", *(f"reference {number}" if count > 1 else "reference" for number in range(1, count + 1)))
         doubts = [f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws]
         certificate = calibration.certificate(count)
-        if certificate is None and calibration.undecided(score):
+        promised = certificate is not None and certificate.references == count
+        if not promised and calibration.undecided(score):
             doubts.append(ACROSS)
         identical = any(np.array_equal(inputs[0], other) for other in inputs[1:])
         threshold = calibration.threshold_for(count)
@@ -164,7 +165,7 @@ class Verifier:
             probability_high=calibration.probability_high(score),
             prior=calibration.prior,
             # with more references than were certified the threshold is the best there is, but nothing is promised
-            certified_fmr=certificate.target_fmr if certificate and certificate.references == count else None,
+            certified_fmr=certificate.target_fmr if certificate and promised else None,
             reasons=(*doubts, *((IDENTICAL,) if identical else ())),
         )
 

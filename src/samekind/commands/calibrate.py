@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from samekind.calibration import Calibration
     from samekind.data.labelled import LabelledImages
 
-REFERENCES = (1, 2, 5, 10)
+REFERENCES = range(1, 11)
 
 
 def calibrate(
@@ -27,7 +27,7 @@ def calibrate(
     confidence: Annotated[float, typer.Option(help="Of the certificate.")] = 0.95,
     references: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="How many references a decision has; may be repeated.  [default: 1 2 5 10]"),
+        typer.Option(min=1, help="How many references a decision has; may be repeated.  [default: 1 to 10]"),
     ] = None,
     prior: Annotated[float, typer.Option(help="Share of questions whose answer is same.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Folder to write.  [default: the bundle's own]")] = None,
