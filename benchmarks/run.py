@@ -1,6 +1,6 @@
 """Run the benchmarks one after the other, each as a process of its own, with what it measures by default.
 
-From quick to long: all of them take about an hour on two cores, which should have nothing else to do.
+From quick to long: all of them take about an hour and a half on two cores, which should have nothing else to do.
 """
 
 import argparse
