@@ -216,6 +216,12 @@ def test_a_flipped_decision_is_found(small: Small, trained: Trained, bundle: Bun
     check_parity(verifier, pixels, pairs, embeddings=z, scores=scores)
     calibration = bundle.manifest.calibration
     assert calibration is not None
+    again = verifier.scorer_of(small.held_out)(pairs.left, pairs.right)
+    on_the_line = replace(calibration, intercept=-calibration.slope * float(again[0]))  # its threshold is that score
+    manifest = replace(bundle.manifest, calibration=on_the_line)
+    rounded = scores.copy()
+    rounded[0] = again[0] - np.float32(1e-6)  # on the other side of the threshold, by rounding alone
+    check_parity(Verifier(replace(bundle, manifest=manifest)), pixels, pairs, embeddings=z, scores=rounded)
     scores[:2] = calibration.threshold - np.sign(scores[:2] - calibration.threshold)
     with pytest.raises(ExportError, match="decide 2 of 1000 held-out pairs differently"):
         check_parity(verifier, pixels, pairs, embeddings=z, scores=scores)
