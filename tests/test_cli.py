@@ -678,7 +678,13 @@ def test_a_full_disk_while_a_report_is_written_leaves_the_old_one(bundle: Bundle
 @pytest.mark.slow
 def test_an_interrupted_training_says_so_and_writes_no_bundle(parts: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "samekind", "train", str(parts), "--out", str(tmp_path / "model")]
-    with subprocess.Popen([*command, "--steps", "1000"], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as running:
+
+    def hear() -> None:  # a shell's background jobs, and what they start, are deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*command, "--steps", "1000"], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=hear
+    ) as running:
         assert running.stderr is not None
         seen = ""
         while "10%, step" not in seen:
