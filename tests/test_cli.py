@@ -683,7 +683,11 @@ def test_an_interrupted_training_says_so_and_writes_no_bundle(parts: Path, tmp_p
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(
-        [*command, "--steps", "1000"], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, preexec_fn=hear
+        [*command, "--steps", "1000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=hear,  # noqa: PLW1509  (no thread is alive here)
     ) as running:
         assert running.stderr is not None
         seen = ""
