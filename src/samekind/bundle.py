@@ -13,12 +13,10 @@ import json
 import math
 import os
 import shutil
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 from samekind.calibration import Calibration
 from samekind.errors import BundleError, InputError, MissingDataError, SamekindError
 from samekind.images import Preprocessing
+from samekind.records import from_json
 from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
 
 FORMAT = 2
@@ -34,8 +33,6 @@ CARD_ROWS = ("| threshold |", "| probabilities |", "| certified |")
 """How the rows of the model card begin that tell of the calibration."""
 SHIPPED = Path(__file__).parent / "bundles"
 """Folder of the bundles that come with the package."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -295,42 +292,12 @@ def _read_manifest(path: Path) -> Manifest:
         content = {**content, "format": FORMAT, "calibration": None}
     if isinstance(content, dict) and content.get("format") != FORMAT:
         raise BundleError(f"{path}: expected format {FORMAT}, got {content.get('format')!r}; use a fitting samekind")
-    manifest = _from_json(Manifest, content, str(path))
+    try:
+        manifest = from_json(Manifest, content, str(path))
+    except InputError as error:
+        raise BundleError(str(error)) from None
     if missing := {GRAPH, WEIGHTS} - set(manifest.digests):
         raise BundleError(f"{path}: no digest of {', '.join(sorted(missing))}")
     if manifest.head not in (*SIMILARITIES, "weighted-l1"):
         raise BundleError(f"{path}: unknown head {manifest.head!r}; use a newer samekind")
     return manifest
-
-
-def _from_json(kind: type[T], value: object, where: str) -> T:
-    """A dataclass from JSON, exactly: no key missing, none unknown, each of its type."""
-    if not isinstance(value, dict):
-        raise BundleError(f"{where}: expected an object, got {type(value).__name__}")
-    assert is_dataclass(kind)
-    expected = {f.name for f in fields(kind)}
-    if unknown := sorted(set(value) - expected):
-        raise BundleError(f"{where}: unknown key {', '.join(map(repr, unknown))}")
-    if missing := sorted(expected - set(value)):
-        raise BundleError(f"{where}: missing key {', '.join(map(repr, missing))}")
-    hints = get_type_hints(kind)
-    try:
-        return kind(**{key: _field(hints[key], value[key], f"{where}: {key}") for key in expected})
-    except InputError as error:
-        raise BundleError(f"{where}: {error}") from None
-
-
-def _field(hint: Any, value: object, where: str) -> Any:
-    if isinstance(hint, types.UnionType):  # X | None
-        return None if value is None else _field(get_args(hint)[0], value, where)
-    if is_dataclass(hint):
-        return _from_json(hint, value, where)  # type: ignore[arg-type]
-    if get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_field(get_args(hint)[0], item, where) for item in value)
-    if get_origin(hint) is dict and isinstance(value, dict):
-        return {str(key): _field(get_args(hint)[1], item, where) for key, item in value.items()}
-    if hint is float and type(value) in (int, float) and math.isfinite(value):  # type: ignore[arg-type]
-        return float(value)  # type: ignore[arg-type]
-    if type(value) is not hint or hint is float:
-        raise BundleError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
-    return value

@@ -253,9 +253,8 @@ def _patch_of_pixel(size: int) -> Indices:
 
 
 def _ground(preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """(C, 1, 1) uint8, the levels that become 0 in `normalise`."""
-    mean = np.asarray(preprocessing.mean)
-    return np.round(255 * (1 - mean if preprocessing.invert else mean)).astype(np.uint8)[:, None, None]
+    """(C, 1, 1) uint8."""
+    return np.asarray(preprocessing.ground, dtype=np.uint8)[:, None, None]
 
 
 def _slopes(hidden: Bools, scores: Floats) -> Floats:

@@ -56,6 +56,11 @@ class Preprocessing:
         """Colour photographs: RGB, centred on mid-grey."""
         return cls(size=size, channels=3, invert=False, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
+    @property
+    def ground(self) -> tuple[int, ...]:
+        """The level of each channel, in 0 to 255, that becomes 0 in `normalise`: there is nothing."""
+        return tuple(round(255 * ((1 - m) if self.invert else m)) for m in self.mean)
+
     def pixels(self, image: ImageLike) -> NDArray[np.uint8]:
         """Decode, turn upright, convert, pad to a square and resize.
 
@@ -69,8 +74,7 @@ class Preprocessing:
         mode = "L" if self.channels == 1 else "RGB"
         opened = open_image(image, draft=(mode, (2 * self.size, 2 * self.size))).convert(mode)
         if opened.width != opened.height:
-            levels = [round(255 * ((1 - m) if self.invert else m)) for m in self.mean]
-            ground = levels[0] if mode == "L" else tuple(levels)
+            ground = self.ground[0] if mode == "L" else self.ground
             side = max(opened.size)
             square = Image.new(mode, (side, side), ground)
             square.paste(opened, ((side - opened.width) // 2, (side - opened.height) // 2))

@@ -32,7 +32,11 @@ def from_json(kind: type[T], value: object, where: str) -> T:
     if missing := sorted(expected - set(value)):
         raise InputError(f"{where}: missing key {', '.join(map(repr, missing))}")
     hints = get_type_hints(kind)
-    return kind(**{key: _field(hints[key], value[key], f"{where}: {key}") for key in expected})
+    values = {key: _field(hints[key], value[key], f"{where}: {key}") for key in expected}
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _field(hint: Any, value: object, where: str) -> Any:
