@@ -3,10 +3,11 @@
 Knows bundles and images. Knows nothing of training; never imports torch.
 """
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ IDENTICAL = "identical to the model"  # after preprocessing: the files may diffe
 ACROSS = "the interval of the probability lies across the threshold"
 CALIBRATION_PAIRS = 10_000
 _BATCH = 64
+
+Embedder: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From inputs (N, C, H, W) float32, as `Preprocessing` makes them, to embeddings (N, D) float32."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Verifier:
         ends = [(end.name, end.shape[1:]) for end in (*self._session.get_inputs(), *self._session.get_outputs())]
         if ends != expected:
             raise BundleError(f"{bundle.graph}: expected a graph {expected} as the manifest says, got {ends}")
+        self._embedder: Embedder = self._one_by_one
 
     @classmethod
     def load(cls, name: str | os.PathLike[str] = "omniglot", *, threads: int | None = None) -> Self:
@@ -112,7 +117,19 @@ class Verifier:
         Raises:
             ImageError: an image cannot be read.
         """
-        return self._embed_each([self.preprocessing(image) for image in images])
+        return self._embed([self.preprocessing(image) for image in images])
+
+    def embed_batch(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed inputs in one forward pass: (N, C, H, W) float32 -> (N, D) float32."""
+        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"image": inputs})[0]
+        return embeddings
+
+    def through(self, embedder: Embedder) -> Self:
+        """The same model, whose `embed` and `verify` embed by another function: a service gathers there what several
+        callers ask for at the same time, and calls `embed_batch` once for all of them."""
+        other = copy.copy(self)
+        other._embedder = embedder
+        return other
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed many images that went through `Preprocessing.pixels`: (N, C, H, W) uint8 -> (N, D) float32.
@@ -120,7 +137,7 @@ class Verifier:
         Faster than `embed`, and equal to it up to rounding: here the images of a batch share a matrix product.
         """
         starts = range(0, len(pixels), _BATCH)
-        return self._stack([self._run(self.preprocessing.normalise(pixels[i : i + _BATCH])) for i in starts])
+        return self._stack([self.embed_batch(self.preprocessing.normalise(pixels[i : i + _BATCH])) for i in starts])
 
     def verify(self, query: ImageLike, references: ImageLike | Sequence[ImageLike]) -> Decision:
         """Decide whether the query shows the same kind of thing as the references.
@@ -146,7 +163,7 @@ class Verifier:
         if (count := len(looks) - 1) < 1:
             raise InputError("expected at least one reference image, got none")
         inputs = [self.preprocessing.normalise(look.pixels) for look in looks]
-        embeddings = self._embed_each(inputs)
+        embeddings = self._embed(inputs)
         score = float(self.similarity(embeddings[0], combine(embeddings[1:])))
         names = ("query", *(f"reference {number}" if count > 1 else "reference" for number in range(1, count + 1)))
         doubts = [f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws]
@@ -244,12 +261,11 @@ class Verifier:
             found = calibration.domain.outside(pixels, invert=self.preprocessing.invert)
         return _Look(pixels, found)
 
-    def _embed_each(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        return self._stack([self._run(x[None]) for x in inputs])
+    def _embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return self._embedder(np.stack(inputs)) if inputs else self._stack([])
 
-    def _run(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        embeddings: NDArray[np.float32] = self._session.run(["embedding"], {"image": inputs})[0]
-        return embeddings
+    def _one_by_one(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._stack([self.embed_batch(x[None]) for x in inputs])
 
     def _stack(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate(rows) if rows else np.empty((0, self.bundle.manifest.dim), np.float32)
