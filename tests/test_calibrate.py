@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,6 +14,7 @@ from samekind.commands.verify import verify
 from samekind.data.glyphs import glyphs
 from samekind.data.source import load
 from samekind.errors import InputError, UncertifiableError
+from samekind.gallery.identification import threshold_for
 from samekind.verifier import Decision
 
 
@@ -58,6 +60,34 @@ def test_it_prints_one_object(model: Bundle, parts: Path, capsys: pytest.Capture
     assert said["certificates"] == [asdict(c) for c in after.certificates]
     assert [c["references"] for c in said["certificates"]] == [2]
     assert said["bundle"] == str(model.path), "in place"
+
+
+def test_galleries_get_certificates_too_beside_those_of_pairs(
+    model: Bundle, parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {"target_fmr": 0.4, "references": [1, 2], "confidence": 0.8}
+    calibrate(str(model.path), str(parts), **asked)
+    pairs = load_bundle(model.path).manifest.calibration
+    calibrate(str(model.path), str(parts), identities=[4, 2, 4], **asked)
+    after = load_bundle(model.path).manifest.calibration
+    assert pairs is not None
+    assert after is not None
+    assert after.certificates[:2] == pairs.certificates, "the certificates of pairs stay as they are"
+    assert [(c.references, c.identities) for c in after.certificates[2:]] == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    assert {(c.target_fmr, c.confidence) for c in after.certificates} == {(0.4, 0.8)}
+    found = {(k, n): threshold_for(after, identities=n, references=(k, k)) for k in (1, 2) for n in (1, 2, 3, 4, 5)}
+    assert [found[1, n].certified_fpir for n in (1, 2, 3, 4, 5)] == [0.4, 0.4, 0.4, 0.4, None]
+    assert found[2, 4].score == max(c.threshold for c in after.certificates if c.references == 2)
+    assert "FPIR <= 0.4 among 4 identities with 80% confidence" in capsys.readouterr().out
+    assert "| certified | FPIR <= 0.4 among 2 identities with 80% confidence" in (model.path / "README.md").read_text()
+
+
+def test_a_gallery_too_large_for_these_classes_is_refused(model: Bundle, parts: Path) -> None:
+    with pytest.raises(UncertifiableError, match="at least 126 classes to certify an FPIR of 0[.]4 among 20"):
+        calibrate(str(model.path), str(parts), target_fmr=0.4, references=[1], identities=[20])
+    with pytest.raises(InputError, match="expected --target-fmr with --identities"):
+        calibrate(str(model.path), str(parts), identities=[20])
+    assert load_bundle(model.path).manifest == model.manifest
 
 
 def test_what_cannot_be_certified_is_refused_and_nothing_is_written(model: Bundle, parts: Path, tmp_path: Path) -> None:

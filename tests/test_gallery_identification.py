@@ -193,6 +193,16 @@ def test_answers() -> None:
     assert ask(flaws=("too small",)).answer == "nobody", "nobody is enrolled"
 
 
+def test_where_no_score_can_pass_it_does_not_say_nobody() -> None:
+    def answer(identities: int) -> Identification:
+        return decide(CALIBRATION, matches(1.0), others=-math.inf, identities=identities, reachable=1.0)
+
+    assert answer(1).answer == "found"
+    assert threshold_for(CALIBRATION, identities=1_000).score > 1
+    assert answer(1_000).answer == "cannot tell"
+    assert answer(1_000).reasons[0].startswith("among 1,000 identities not even the same image passes")
+
+
 def test_as_many_candidates_as_asked_for_and_a_tie_beyond_them_counts() -> None:
     answer = ask(0.9, 0.9, 0.1, top=1)
     assert len(answer.candidates) == 1

@@ -222,7 +222,7 @@ def calibration_rows(calibration: Calibration) -> list[str]:
         f"{threshold} {c.threshold:.4f}, from {c.pairs} pairs of {c.classes} held-out classes of {c.data} |",
         f"{probabilities} at a prior of {c.prior:g}, odds up to {math.exp(c.bound):.0f} to 1 |",
         *(
-            f"{certified} FMR <= {x.target_fmr:g} with {x.confidence:.0%} confidence, references: {x.references}, "
+            f"{certified} {x.promise} with {x.confidence:.0%} confidence, references: {x.references}, "
             f"threshold {x.threshold:.4f}, from {x.classes} classes |"
             for x in c.certificates
         ),

@@ -56,6 +56,13 @@ class Certificate:
     references: int
     identities: int = 1
 
+    @property
+    def promise(self) -> str:
+        """The certified rate in words: "FMR <= 0.01", or "FPIR <= 0.1 among 100 identities"."""
+        if self.identities == 1:
+            return f"FMR <= {self.target_fmr:g}"
+        return f"FPIR <= {self.target_fmr:g} among {self.identities:,} identities"
+
 
 def certify(
     scores: ArrayLike,

@@ -7,6 +7,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from samekind.bundle import Bundle, load_bundle
 from samekind.calibration import Calibration, calibrate
-from samekind.certification import certify
+from samekind.certification import certify, certify_gallery
 from samekind.data.labelled import LabelledImages
 from samekind.errors import BundleError, InputError, NoThresholdError
 from samekind.images import ImageLike, open_image
@@ -195,6 +196,7 @@ class Verifier:
         data: LabelledImages,
         *,
         references: Sequence[int] = (1,),
+        identities: Sequence[int] = (),
         target_fmr: float | None = None,
         confidence: float = 0.95,
         prior: float = 0.5,
@@ -205,7 +207,9 @@ class Verifier:
         Args:
             data: those classes, each with at least two images, and with as many as the most references.
             references: numbers of references that decisions are made with; each gets a threshold of its own.
-            target_fmr: the false match rate to certify, in (0, 1); None: certify nothing.
+            identities: sizes of galleries to certify thresholds for too, each with each number of references.
+            target_fmr: the false match rate to certify, and for galleries the false positive identification rate, in
+                (0, 1); None: certify nothing.
             confidence: of the certificates.
             prior: at which probabilities are stated, in (0, 1).
             rng: draws pairs and impostors.
@@ -213,6 +217,8 @@ class Verifier:
             InputError: an argument is out of range, or there are too few classes or images.
             UncertifiableError: these classes cannot certify the target.
         """
+        if identities and target_fmr is None:
+            raise InputError("expected a target FMR to certify for galleries, got none")
         pixels = data.pixels(self.preprocessing)
         embeddings = self.embed_pixels(pixels)
         pairs = balanced_pairs(data, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
@@ -225,7 +231,6 @@ class Verifier:
             prior=prior,
             domain=Domain.of(pixels, invert=self.preprocessing.invert),
         )
-
         if target_fmr is None:
             return fitted
         certificates = []
@@ -238,6 +243,17 @@ class Verifier:
                 target_fmr=target_fmr,
                 confidence=confidence,
                 references=count,
+            )
+            certificates.append(certificate)
+        for count, enrolled in product(references, identities):  # last, so that they change no draw of the others
+            certificate = certify_gallery(
+                score,
+                data.labels,
+                identities=enrolled,
+                target_fmr=target_fmr,
+                confidence=confidence,
+                references=count,
+                rng=rng,
             )
             certificates.append(certificate)
         return replace(fitted, certificates=tuple(certificates))

@@ -22,12 +22,17 @@ def calibrate(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help=BUNDLE_HELP)],
     data: Annotated[str, typer.Argument(metavar="DATA", help=f"Classes unseen in training: {DATA_HELP}")],
     target_fmr: Annotated[
-        float | None, typer.Option(help="False match rate to certify.  [default: fit probabilities only]")
+        float | None,
+        typer.Option(help="False match rate to certify (FPIR for galleries).  [default: fit probabilities only]"),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Of the certificate.")] = 0.95,
     references: Annotated[
         list[int] | None,
         typer.Option(min=1, help="How many references a decision has; may be repeated.  [default: 1 to 10]"),
+    ] = None,
+    identities: Annotated[
+        list[int] | None,
+        typer.Option(min=2, help="Certify searches among so many enrolled identities too; may be repeated."),
     ] = None,
     prior: Annotated[float, typer.Option(help="Share of questions whose answer is same.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Folder to write.  [default: the bundle's own]")] = None,
@@ -47,10 +52,13 @@ def calibrate(
         raise InputError(f"{bundle} comes with the package and stays as it is: name a folder by --out")
     path = loaded.path if out is None else out
     refuse_other(path)
+    if identities and target_fmr is None:
+        raise InputError("expected --target-fmr with --identities: the share of searches that may find a stranger")
     labelled = _unseen(load(data, data_dir=data_dir, on_bad_image=on_bad_image), loaded.manifest.provenance)
     calibration = Verifier(loaded).calibrated(
         labelled,
         references=_references(labelled, references),
+        identities=tuple(sorted(set(identities or ()))),
         target_fmr=target_fmr,
         confidence=confidence,
         prior=prior,
@@ -63,7 +71,7 @@ def calibrate(
         typer.echo(f"{written.path}: calibrated on {calibration.classes} classes of {calibration.data}")
         for c in calibration.certificates:
             typer.echo(
-                f"references: {c.references}, threshold {c.threshold:.4f}, FMR <= {c.target_fmr:g} with "
+                f"references: {c.references}, threshold {c.threshold:.4f}, {c.promise} with "
                 f"{c.confidence:.0%} confidence (observed {c.observed_fmr:.2g})"
             )
 

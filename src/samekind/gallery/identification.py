@@ -77,6 +77,7 @@ def decide(
     identities: int,
     references: tuple[int, int] = (1, 1),
     flaws: Sequence[str] = (),
+    reachable: float = math.inf,
     top: int = 5,
 ) -> Identification:
     """Answer who the query shows.
@@ -88,11 +89,13 @@ def decide(
         identities: N, how many were searched, the matches included.
         references: least and greatest number of samples that an identity has.
         flaws: why nothing can be said of the query.
+        reachable: the score of the query with itself, which no identity can exceed.
         top: how many candidates to name.
     Returns:
         "nobody" where the best score is below the threshold or nobody is enrolled; "cannot tell" where the query is
-        flawed or the best two above the threshold are tied; else "found". The candidates are sorted by score, then by
-        name; no probability exceeds 1 - 1 / (n + 2) of n calibration classes (Laplace's rule of succession).
+        flawed, the best two above the threshold are tied, or no score could pass the threshold; else "found". The
+        candidates are sorted by score, then by name; no probability exceeds 1 - 1 / (n + 2) of n calibration classes
+        (Laplace's rule of succession).
     Raises:
         InputError: there are more matches than identities, or top is less than 1.
     """
@@ -107,6 +110,11 @@ def decide(
     reasons = [f"query: {flaw}" for flaw in flaws] if ranked else []
     if found and calibration.tied(scores):
         reasons.append(f"{ranked[0].name} and {ranked[1].name} are about equally likely")
+    if ranked and threshold.score > reachable:  # then a "nobody" would say nothing of the query
+        reasons.append(
+            f"among {identities:,} identities not even the same image passes: calibrate with --identities, on more "
+            "classes, or with a larger --prior if queries mostly show somebody enrolled"
+        )
     return Identification(
         answer="cannot tell" if reasons else "found" if found else "nobody",
         candidates=tuple(
