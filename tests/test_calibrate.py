@@ -83,7 +83,7 @@ def test_galleries_get_certificates_too_beside_those_of_pairs(
 
 
 def test_a_gallery_too_large_for_these_classes_is_refused(model: Bundle, parts: Path) -> None:
-    with pytest.raises(UncertifiableError, match="at least 126 classes to certify an FPIR of 0[.]4 among 20"):
+    with pytest.raises(UncertifiableError, match=r"at least 126 classes to certify an FPIR of 0\.4 among 20"):
         calibrate(str(model.path), str(parts), target_fmr=0.4, references=[1], identities=[20])
     with pytest.raises(InputError, match="expected --target-fmr with --identities"):
         calibrate(str(model.path), str(parts), identities=[20])
