@@ -19,6 +19,7 @@ from samekind.commands.evaluate import evaluate
 from samekind.commands.explain import explain
 from samekind.commands.plan import plan
 from samekind.commands.reproduce import reproduce
+from samekind.commands.serve import serve
 from samekind.commands.train import train
 from samekind.commands.verify import verify
 from samekind.console import complain, say
@@ -51,7 +52,7 @@ def root(
         raise typer.Exit(WRONG)
 
 
-for command in (verify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo):
+for command in (verify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo, serve):
     app.command()(command)
 
 

@@ -1,0 +1,79 @@
+"""What the routes work with: a warm model, threads, and what is allowed.
+
+Knows the model, the batcher and the threads. Knows nothing of HTTP.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from samekind.errors import NoThresholdError
+from samekind.service.batching import Batcher
+from samekind.service.pictures import inspect
+from samekind.service.settings import Settings
+from samekind.service.workers import Workers
+from samekind.verifier import Verifier
+
+T = TypeVar("T")
+
+THREADS = 32
+"""That work on requests: as many can share a forward pass. They wait most of the time."""
+LIGHT = 4_000_000
+"""Pixels of a request up to which it is worked on at once; of larger ones HEAVY at a time, for they take memory."""
+HEAVY = 2
+
+
+class Service:
+    """One model for many requests at the same time.
+
+    Args:
+        model: loaded; its forward passes run in one thread.
+        settings: what is allowed.
+        observe: told the size of each batch.
+    Raises:
+        NoThresholdError: the model has no calibration, so it cannot decide.
+    """
+
+    def __init__(self, model: Verifier, settings: Settings, *, observe: Callable[[int], None] | None = None) -> None:
+        if model.bundle.manifest.calibration is None:
+            raise NoThresholdError(
+                f"{model.bundle.path}: this model has no threshold, so it cannot be served; "
+                "give it one by `samekind calibrate`"
+            )
+        self.settings = settings
+        self.batcher = Batcher(model.embed_batch, observe=observe)
+        self.verifier = model.through(self.batcher)
+        self.workers = Workers(THREADS)
+        self._heavy = asyncio.Semaphore(HEAVY)
+
+    def warm(self) -> None:
+        """Make the first pass of each size of batch, so that no request waits for it, nor takes memory for it."""
+        side, channels = self.verifier.preprocessing.size, self.verifier.preprocessing.channels
+        for size in (self.batcher.size, 1, 2):
+            self.batcher(np.zeros((size, channels, side, side), np.float32))
+
+    async def work(self, images: Mapping[str, Sequence[bytes]], call: Callable[[], T]) -> T:
+        """The result of a call on images, in a thread.
+
+        Args:
+            images: by the name of their field.
+            call: on them; runs only if their headers are fine.
+        Raises:
+            ImageError: of a header that is not.
+        """
+
+        def light() -> tuple[T, None] | None:
+            return (call(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
+
+        done = await self.workers.run(light)
+        if done is None:
+            async with self._heavy:
+                return await self.workers.run(call)
+        return done[0]
+
+    def close(self) -> None:
+        """Finish what is being worked on."""
+        self.workers.close()
+        self.batcher.close()
