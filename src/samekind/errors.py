@@ -3,7 +3,8 @@
     SamekindError
     ├── InputError (ValueError)              an argument, an image or a data set is not what was expected
     │   ├── ImageError                       one image cannot be read
-    │   └── UncertifiableError               too few classes to prove the error rate asked for
+    │   ├── UncertifiableError               too few classes to prove the error rate asked for
+    │   └── EnrolmentRefusedError            the guard of a gallery has concerns, and enrolment was to be strict
     ├── BundleError (ValueError)             a bundle is incomplete, damaged or of another version
     │   └── NoThresholdError                 a bundle that can score is asked to decide
     ├── MissingDataError (FileNotFoundError) a file or a data set is not where it was looked for
@@ -14,6 +15,9 @@
 Each also is the built-in error that a stranger to samekind would catch. A text says what was expected, what came
 and what to do, in one line.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class SamekindError(Exception):
@@ -41,6 +45,19 @@ class UncertifiableError(InputError):
         super().__init__(text)
         self.smallest_fmr = smallest_fmr
         self.classes_needed = classes_needed
+
+
+class EnrolmentRefusedError(InputError):
+    """The guard of a gallery has concerns, and enrolment was to be strict; nothing was enrolled.
+
+    Args:
+        text: what was expected, what came and what to do.
+        concerns: of the guard, each a `Concern` of `gallery.records`.
+    """
+
+    def __init__(self, text: str, *, concerns: Sequence[Any]) -> None:
+        super().__init__(text)
+        self.concerns = tuple(concerns)
 
 
 class BundleError(SamekindError, ValueError):
