@@ -7,6 +7,8 @@
     │   └── EnrolmentRefusedError            the guard of a gallery has concerns, and enrolment was to be strict
     ├── BundleError (ValueError)             a bundle is incomplete, damaged or of another version
     │   └── NoThresholdError                 a bundle that can score is asked to decide
+    ├── GalleryError (RuntimeError)          a gallery cannot be opened, read or written, or is another model's
+    ├── NotEnrolledError (KeyError)          no identity, sample or enrolment of that name or id
     ├── MissingDataError (FileNotFoundError) a file or a data set is not where it was looked for
     ├── MissingExtraError (ImportError)      an optional part is not installed; the text names the pip command
     ├── CollapseError (RuntimeError)         training went nowhere; the text says what to change
@@ -66,6 +68,17 @@ class BundleError(SamekindError, ValueError):
 
 class NoThresholdError(BundleError):
     """A bundle without a threshold can score, but not decide."""
+
+
+class GalleryError(SamekindError, RuntimeError):
+    """A gallery cannot be opened, read or written, or holds embeddings of another model."""
+
+
+class NotEnrolledError(SamekindError, KeyError):
+    """A gallery holds no identity, sample or enrolment of that name or id."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show it in quotes
 
 
 class MissingDataError(SamekindError, FileNotFoundError):

@@ -1,0 +1,249 @@
+"""A gallery in one SQLite file: how it is made, opened, locked, written durably, wiped and checked.
+
+Knows files and connections. Knows nothing of images or models, nor of what is in the tables (`rows`, `schema`).
+
+The journal is a write-ahead log: readers see one moment and wait for nobody, one writer at a time, and a transaction is
+on disk (fsync) when it returns. What was deleted is overwritten: SQLite zeroes deleted cells (secure_delete), but its
+trees leave copies where they moved cells, so a deletion ends with the file written anew and the log emptied.
+"""
+
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samekind.errors import GalleryError, MissingDataError
+from samekind.gallery.rows import Rows, Values
+from samekind.gallery.schema import APPLICATION, migrate
+from samekind.gallery.store import Keys, Model
+
+PATIENCE = 10.0
+"""Seconds to wait for a lock of another process."""
+
+_MAGIC = b"SQLite format 3\x00"
+_EXPLAINED = {
+    sqlite3.SQLITE_BUSY: f"locked by another process for more than {PATIENCE:g} s; nothing was changed; try again",
+    sqlite3.SQLITE_LOCKED: "locked by another process; nothing was changed; try again",
+    sqlite3.SQLITE_FULL: "the disk is full; nothing was changed; make room and try again",
+    sqlite3.SQLITE_READONLY: "cannot be written; expected a file and a folder that this user may write",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; expected a file and a folder that this user may write",
+    sqlite3.SQLITE_PERM: "cannot be opened; expected a file and a folder that this user may write",
+    sqlite3.SQLITE_IOERR: "cannot be read or written (the disk may be full or damaged); nothing was changed",
+    sqlite3.SQLITE_NOTADB: "not a gallery, or damaged; expected a file made by samekind",
+    sqlite3.SQLITE_CORRUPT: "damaged; `samekind gallery check` says where; put a backup in its place",
+}
+
+
+class SqliteStore:
+    """One collection in a file that `open_sqlite` opened."""
+
+    def __init__(self, path: Path, collection: int) -> None:
+        self.path = path
+        self._collection = collection
+        self._turn = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []  # those that are idle
+        self._closed = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Rows]:
+        """See `Store.reading`."""
+        with _explained(self.path):
+            connection = self._idle()
+            try:
+                connection.execute("BEGIN")
+                ((revision,),) = connection.execute(
+                    "SELECT revision FROM collection WHERE key = ?", (self._collection,)
+                )
+                yield Rows(_Engine(connection), self._collection, revision)
+            finally:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                self._readers.append(connection)  # atomic, as is pop
+                if self._closed:
+                    self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Rows]:
+        """See `Store.writing`."""
+        with self._turn, _explained(self.path):
+            self._open()
+            if self._writer is None:
+                self._writer = connect(self.path)
+            connection = self._writer
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                ((revision,),) = connection.execute(
+                    "SELECT revision FROM collection WHERE key = ?", (self._collection,)
+                )
+                rows = Rows(_Engine(connection), self._collection, revision + 1)
+                yield rows
+                rows.finish()
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # where SQLite has undone it already
+                    connection.execute("ROLLBACK")
+                raise
+            if rows.deleted:
+                self._wipe(connection)
+
+    def nearest(self, embedding: NDArray[np.float32], count: int) -> Keys | None:
+        """None: SQLite has no index for embeddings."""
+        return None
+
+    def check(self) -> tuple[str, ...]:
+        """See `Store.check`."""
+        with self.reading() as rows:
+            found = [str(row[0]) for row in rows.engine.query("PRAGMA integrity_check", {}) if row[0] != "ok"]
+            orphans = rows.engine.query("PRAGMA foreign_key_check", {})
+        return (*found, *(f"a row of {row[0]} belongs to no {row[2]}" for row in orphans))
+
+    def close(self) -> None:
+        """See `Store.close`. The last one to close a file leaves nothing beside it."""
+        self._closed = True
+        with self._turn:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        while self._readers:
+            self._readers.pop().close()
+
+    def _open(self) -> None:
+        if self._closed:
+            raise GalleryError(f"{self.path}: this gallery was closed")
+
+    def _idle(self) -> sqlite3.Connection:
+        self._open()
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return connect(self.path)
+
+    def _wipe(self, connection: sqlite3.Connection) -> None:
+        """Leave nothing of what was deleted in the file or its log."""
+        try:
+            connection.execute("VACUUM")
+            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self.path}: removed, but traces are left in the file ({error}){_AGAIN}") from None
+        if busy:
+            raise GalleryError(f"{self.path}: removed, but traces are left in its log, which somebody reads{_AGAIN}")
+
+
+_AGAIN = "; the next removal clears them"
+
+
+class _Engine:
+    """A connection as `Rows` wants it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def query(self, statement: str, values: Values) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement, values).fetchall()
+
+    def execute(self, statement: str, values: Sequence[Values]) -> None:
+        self._connection.executemany(statement, values)
+
+
+def open_sqlite(where: str | os.PathLike[str], collection: str, *, founding: Model | None) -> SqliteStore:
+    """Open a collection in a file. Args and Raises as `open_store`."""
+    path = Path(where)
+    if founding is not None and not path.exists():
+        _create(path)
+    _refuse_other(path)
+    with _explained(path):
+        connection = connect(path)
+        try:
+            ((application,),) = connection.execute("PRAGMA application_id")
+            if application != APPLICATION:
+                raise GalleryError(f"{path}: a database of another program; expected a gallery made by samekind")
+            migrate(connection, str(path))
+            return SqliteStore(path, _key(connection, path, collection, founding))
+        finally:
+            connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that keeps every promise of this module; in autocommit mode, for any thread."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in ("foreign_keys = ON", "secure_delete = ON", "synchronous = FULL", "trusted_schema = OFF"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: Path) -> None:
+    """An empty gallery, which gets its name when it is complete; where another process was faster, its file stays."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(mode=0o600)
+        with _explained(path):
+            connection = connect(part)
+            try:
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                migrate(connection, str(path))
+            finally:
+                connection.close()  # folds the log into the file
+        with suppress(FileExistsError):
+            os.link(part, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be made ({error.strerror}); name another --gallery") from None
+    finally:
+        for file in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
+            with suppress(OSError):
+                file.unlink()
+
+
+def _key(connection: sqlite3.Connection, path: Path, name: str, founding: Model | None) -> int:
+    """Of a collection, which is founded where it is missing."""
+    if founding is not None:
+        connection.execute(
+            "INSERT OR IGNORE INTO collection (name, fingerprint, head, dim) VALUES (?, ?, ?, ?)",
+            (name, founding.fingerprint, founding.head, founding.dim),
+        )
+    for (key,) in connection.execute("SELECT key FROM collection WHERE name = ?", (name,)):
+        return int(key)
+    known = ", ".join(row[0] for row in connection.execute("SELECT name FROM collection ORDER BY name")) or "none"
+    raise MissingDataError(f"{path}: no collection {name}; expected one of those in it ({known})")
+
+
+def _refuse_other(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such gallery; `samekind enroll` makes one") from None
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read ({error.strerror}); expected a gallery") from None
+    if magic != _MAGIC:
+        raise GalleryError(f"{path}: {'not a gallery' if magic else 'empty'}; expected a file made by samekind")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Errors of SQLite in a line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise GalleryError(f"{path}: {_EXPLAINED.get(code, error)}") from None
