@@ -95,6 +95,7 @@ class ModelInfo:
         fingerprint: SHA-256 of all that an embedding depends on.
         version: of samekind.
         encoder, head, dim, size, channels: of the network and its input.
+        ground: levels, 0 to 255, with which an image is padded to a square, one a channel.
         calibration, provenance: see there.
         evaluations: what `samekind evaluate` found, as its JSON; empty where nothing is known.
         gallery: None where there is none.
@@ -109,6 +110,7 @@ class ModelInfo:
     dim: int
     size: int
     channels: int
+    ground: tuple[int, ...]
     calibration: CalibrationInfo
     provenance: ProvenanceInfo
     limits: LimitsInfo
@@ -129,6 +131,7 @@ def describe(bundle: Bundle, limits: Limits, formats: tuple[str, ...]) -> ModelI
         dim=manifest.dim,
         size=manifest.preprocessing.size,
         channels=manifest.preprocessing.channels,
+        ground=manifest.preprocessing.ground,
         calibration=_calibration(manifest.calibration),
         provenance=_provenance(manifest.provenance),
         limits=LimitsInfo(

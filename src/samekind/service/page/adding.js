@@ -18,7 +18,7 @@ export function adding(context) {
   const name = h("input", { type: "text", id: "name", maxLength: NAME, autocomplete: "off", spellcheck: false, dir: "auto", oninput: check });
   const pictures = well({
     label: "Pictures", most: MOST, changed: check, limits: () => context.model?.limits ?? null,
-    side: () => Math.max(105, context.model?.preprocessing?.size ?? 0), folders: take,
+    side: () => Math.max(105, context.model?.size ?? 0), folders: take,
   });
   const rows = notes();
   const strict = h("input", { type: "checkbox", id: "strict" });

@@ -4,7 +4,7 @@ const KEY = "samekind-key";
 const PATIENCE = 3; // a request that a busy service turned away is sent again so many times
 const LONGEST_WAIT = 20; // seconds
 
-/** What went wrong, for a person. kind: "offline", "key", "scope", "busy", "refused", "gone", "input" or "fault". */
+/** What went wrong, for a person. kind: "offline", "key", "scope", "busy", "refused", "gone", "none", "input" or "fault". */
 export class Problem extends Error {
   constructor(kind, title, detail, body = {}) {
     super(detail || title);
@@ -56,8 +56,10 @@ async function problem(response) {
   const detail = typeof body.detail === "string" ? body.detail : "";
   const status = response.status;
   if (status === 403) return new Problem("scope", "Your key does not allow this", detail, body);
+  const kind = String(body.type ?? "").split("problem-")[1];
+  if (kind === "no-gallery") return new Problem("none", "This service has no gallery", detail, body);
   if (status === 404) return new Problem("gone", "It is no longer there", detail, body);
-  if (status === 409) return new Problem("refused", "Refused", detail, body);
+  if (kind === "doubtful") return new Problem("refused", "Refused", detail, body);
   if (status === 413) return new Problem("input", "Too large", detail, body);
   if (status === 429 || status === 503) return new Problem("busy", "The service is busy", detail, body);
   if (status < 500) return new Problem("input", body.title || "Not accepted", detail || `Status ${status}`, body);

@@ -33,7 +33,7 @@ export function probabilityAt(score, { slope, intercept, bound, prior }) {
 
 export function compare(section, context) {
   const limits = () => context.model?.limits ?? null;
-  const side = () => Math.max(105, context.model?.preprocessing?.size ?? 0);
+  const side = () => Math.max(105, context.model?.size ?? 0);
   const query = well({ label: "Query", changed, limits, side });
   const reference = well({ label: "Reference", most: MOST, changed, limits, side });
   const swap = button("Swap", "swap", exchange);
@@ -111,19 +111,18 @@ export function compare(section, context) {
   }
 
   function judged(files) {
-    const preprocessing = context.model?.preprocessing;
-    if (!preprocessing) return "";
+    if (!context.model) return "";
     const row = h("ul", { className: "seen" });
     const names = ["Query", ...files.slice(1).map((_, index) => (files.length > 2 ? `Reference ${index + 1}` : "Reference"))];
-    Promise.all(files.map((file) => asSeen(file, preprocessing).catch(() => null))).then((canvases) => {
+    Promise.all(files.map((file) => asSeen(file, context.model).catch(() => null))).then((canvases) => {
       put(row, ...canvases.map((canvas, index) => {
         canvas?.setAttribute("role", "img");
         canvas?.setAttribute("aria-label", `${names[index]} as the model sees it`);
         return h("li", {}, canvas ?? h("span", { className: "nameless" }, files[index].name), h("span", {}, names[index]));
       }));
     });
-    const size = preprocessing.size;
-    const colour = (preprocessing.channels ?? 1) === 1 ? "in grey" : "in colour";
+    const { size, channels } = context.model;
+    const colour = channels === 1 ? "in grey" : "in colour";
     return h("div", { className: "judged" }, h("h3", {}, "What it was judged on"),
       h("p", { className: "note" }, `${size} × ${size} pixels ${colour}: nothing else reaches the model.`), row);
   }

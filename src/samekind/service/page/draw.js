@@ -4,7 +4,7 @@
 import { h } from "./element.js";
 
 const SIDE = 105; // units a side: the pixels of an Omniglot drawing
-const PEN = 2.6; // units
+const PEN = 3.4; // units; brightness and contrast come out as those of Omniglot's drawings
 const STEP = 0.7; // units between two points; a hand trembles below that
 const INK = "#14181f";
 

@@ -28,7 +28,7 @@ function words({ answer, candidates, identities, threshold }) {
 
 export function identify(section, context) {
   const limits = () => context.model?.limits ?? null;
-  const side = () => Math.max(105, context.model?.preprocessing?.size ?? 0);
+  const side = () => Math.max(105, context.model?.size ?? 0);
   const query = well({ label: "Picture", changed, limits, side });
   const answer = h("div", { className: "answer card", "aria-live": "polite", role: "region", "aria-label": "Answer" });
   section.append(h("div", { className: "asked" }, query.element, answer));

@@ -20,7 +20,7 @@ export function identity(context, removals) {
   const strict = h("input", { type: "checkbox", id: "strict-more" });
   const pictures = well({
     label: "Add pictures", most: MOST, changed: () => (add.disabled = pictures.empty), limits: () => context.model?.limits ?? null,
-    side: () => Math.max(105, context.model?.preprocessing?.size ?? 0),
+    side: () => Math.max(105, context.model?.size ?? 0),
   });
   const add = button("Add", "add", () => more(), { className: "main", disabled: true });
   const adding = h("div", { className: "more-of" }, pictures.element,

@@ -33,7 +33,7 @@ async function refresh() {
 /** What one request may hold: images, and bytes of all of them. */
 function bounds() {
   const limits = context.model?.limits ?? {};
-  return { most: limits.files ?? 10, bytes: limits.bytes ?? 5e6 };
+  return { most: limits.samples ?? 10, bytes: 0.9 * (limits.body ?? 5e6) }; // the rest is for names and boundaries
 }
 
 function foot() {

@@ -25,13 +25,6 @@ const MEASURES = {
   min_cllr: "the same, if ideally calibrated",
 };
 const BITS = new Set(["cllr", "min_cllr"]);
-const [LEAST, MOST] = [0.002, 0.998]; // probabilities between which the curve is of interest
-
-function interesting(curve) {
-  const inside = (point) => point && point.probability > LEAST && point.probability < MOST;
-  const kept = curve.filter((_, index) => inside(curve[index]) || inside(curve[index + 1]) || inside(curve[index - 1]));
-  return kept.length > 5 ? kept : curve;
-}
 
 const row = (name, note, value, beside) =>
   h("tr", {}, h("th", { scope: "row" }, name, note && h("span", { className: "note" }, note)),
@@ -75,11 +68,11 @@ export function model(section, context) {
 
   function show() {
     if (!context.model) return;
-    const { name, fingerprint, version, encoder, dim, preprocessing, calibration, provenance, evaluations: measured, gallery } = context.model;
+    const { name, fingerprint, version, encoder, dim, size, channels, calibration, provenance, evaluations: measured, gallery } = context.model;
     const one = calibration?.certificates.find(({ references, identities }) => references === 1 && identities === 1);
     put(body,
       calibration ? words(calibration) : h("p", { className: "notice" }, "This model has no threshold: it can score, but not decide."),
-      calibration?.curve?.length ? plot({ curve: interesting(calibration.curve), threshold: calibration.threshold, certified: one?.threshold, last: context.last }) : "",
+      calibration?.curve?.length ? plot({ curve: calibration.curve, threshold: calibration.threshold, certified: Boolean(one), last: context.last }) : "",
       h("h2", {}, "Certified"),
       calibration?.certificates.length ? certificates(calibration.certificates) : h("p", { className: "note" }, "Nothing is certified for this model."),
       h("h2", {}, "Measured"),
@@ -88,7 +81,7 @@ export function model(section, context) {
       h("div", { className: "card" }, facts([
         ["Model", name], ["Fingerprint", h("code", { title: fingerprint }, fingerprint.slice(0, 16))],
         ["Encoder", `${encoder}, ${dim} numbers an image`],
-        preprocessing && ["Sees", `${preprocessing.size} × ${preprocessing.size} pixels, ${(preprocessing.channels ?? 1) === 1 ? "grey" : "colour"}`],
+        ["Sees", `${size} × ${size} pixels, ${channels === 1 ? "grey" : "colour"}`],
         provenance && ["Trained on", `${count(provenance.images)} images of ${count(provenance.classes)} classes of ${provenance.data}`],
         provenance?.seconds && ["Training", `${duration(provenance.seconds)}, loss ${provenance.loss}`],
         ["samekind", version],

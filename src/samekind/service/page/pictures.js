@@ -52,14 +52,8 @@ export function brought(url, name) {
   return image;
 }
 
-function ground({ invert = true, mean = [0] }) {
-  const levels = mean.map((value) => Math.round(255 * (invert ? 1 - value : value)));
-  return levels.length === 3 ? `rgb(${levels.join(",")})` : `rgb(${levels[0]},${levels[0]},${levels[0]})`;
-}
-
 /** What is left of a picture at a model's input: a square canvas of its size, grey where it sees no colour. */
-export async function asSeen(blob, preprocessing) {
-  const side = preprocessing.size;
+export async function asSeen(blob, { size: side, channels, ground }) {
   const bitmap = await createImageBitmap(blob);
   const longest = Math.max(bitmap.width, bitmap.height);
   let canvas = h("canvas", { width: Math.min(longest, 1024), height: Math.min(longest, 1024) });
@@ -67,7 +61,7 @@ export async function asSeen(blob, preprocessing) {
   const scale = canvas.width / longest;
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
   const [left, top] = [(canvas.width - width) / 2, (canvas.height - height) / 2];
-  context.fillStyle = ground(preprocessing);
+  context.fillStyle = `rgb(${[0, 1, 2].map((channel) => ground[channel % ground.length]).join(",")})`;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.fillStyle = "#ffffff"; // transparent parts show white
   context.fillRect(left, top, width, height);
@@ -75,7 +69,7 @@ export async function asSeen(blob, preprocessing) {
   bitmap.close();
   while (canvas.width > 2 * side) canvas = shrunk(canvas, Math.ceil(canvas.width / 2));
   canvas = shrunk(canvas, side);
-  if ((preprocessing.channels ?? 1) === 1) grey(canvas);
+  if (channels === 1) grey(canvas);
   return canvas;
 }
 

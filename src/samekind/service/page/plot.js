@@ -5,7 +5,7 @@ import { number, percent } from "./words.js";
 
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 14, 26, 46];
 
-/** curve: [{score, probability, low, high}], rising. marks: [{score, text}] of the last pair. */
+/** curve: [{score, probability, low, high}], rising. certified: whether the threshold is. last: {score, probability} of the last pair. */
 export function plot({ curve, threshold, certified, last }) {
   const [WIDTH, HEIGHT] = matchMedia("(max-width: 640px)").matches ? [330, 290] : [700, 350];
   const [from, to] = [curve[0].score, curve.at(-1).score];
@@ -20,15 +20,14 @@ export function plot({ curve, threshold, certified, last }) {
     s("text", { x: x(score) + (end ? -6 : 6), y: TOP - 9, "text-anchor": end ? "end" : "start", class: "mark" }, text);
   const dot = s("circle", { r: 5, class: "reading" });
   const picture = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plot", role: "img",
-    "aria-label": `Probability of same over the score, from ${number(from, 2)} to ${number(to, 2)}. It passes one half near ${number(threshold, 2)}.` },
+    "aria-label": `Probability of same over the score, from ${number(from, 2)} to ${number(to, 2)}. From ${number(threshold, 2)} it says same.` },
     ticks.map((tick) => [s("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(tick), y2: y(tick), class: "grid" }),
       s("text", { x: LEFT - 8, y: y(tick) + 4, "text-anchor": "end" }, `${100 * tick}\u00a0%`)]),
     marks.map((mark) => s("text", { x: x(mark), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle" }, number(mark, 2))),
     s("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "score: larger is more alike"),
     s("polygon", { points: [...points("low"), ...points("high").reverse()].join(" "), class: "band" }),
     s("polyline", { points: points("probability").join(" "), class: "curve" }),
-    within(threshold) && [line(x(threshold), "threshold-line"), label(threshold, "even odds", certified === undefined || certified > threshold)],
-    certified !== undefined && within(certified) && [line(x(certified), "certified-line"), label(certified, "certified", certified <= threshold)],
+    within(threshold) && [line(x(threshold), certified ? "certified-line" : "threshold-line"), label(threshold, certified ? "certified threshold" : "threshold", x(threshold) > WIDTH / 2 + 40)],
     last && within(last.score) && s("circle", { cx: x(last.score), cy: y(last.probability), r: 5, class: "last" }),
     dot);
 
@@ -45,6 +44,7 @@ export function plot({ curve, threshold, certified, last }) {
   slider.value = nearest(last?.score ?? threshold);
   slider.addEventListener("input", read);
   picture.addEventListener("pointermove", (event) => {
+    if (!event.movementX && !event.movementY) return; // the picture came to the pointer, not the pointer to it
     const box = picture.getBoundingClientRect();
     const across = ((event.clientX - box.left) / box.width) * WIDTH;
     slider.value = nearest(from + ((across - LEFT) / (WIDTH - LEFT - RIGHT)) * (to - from));

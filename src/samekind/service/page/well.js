@@ -116,7 +116,7 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
 
   function add(files) {
     complaint.textContent = "";
-    const bound = limits()?.bytes;
+    const bound = limits()?.body;
     const wrong = files.filter((file) => !file.size || (file.type && !file.type.startsWith("image/")));
     const large = files.filter((file) => bound && file.size > bound);
     const fitting = files.filter((file) => !wrong.includes(file) && !large.includes(file));
