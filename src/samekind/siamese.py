@@ -53,7 +53,9 @@ class CosineHead(nn.Module):
     """Cosine of the angle: (..., D), (..., D) -> (...)."""
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return nn.functional.cosine_similarity(z1, z2, dim=-1)
+        unit1, unit2 = nn.functional.normalize(z1, dim=-1), nn.functional.normalize(z2, dim=-1)
+        # of all pairs, (B, 1, D) and (1, B, D), it makes one matrix product, and no (B, B, D)
+        return torch.einsum("...d,...d->...", unit1, unit2)
 
 
 class WeightedL1Head(nn.Module):
