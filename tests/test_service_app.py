@@ -26,7 +26,7 @@ def model(bundle: Bundle) -> Verifier:
 
 @pytest.fixture(scope="module")
 def client(model: Verifier) -> Iterator[TestClient]:
-    with TestClient(create_app(model)) as client:
+    with TestClient(create_app(model), base_url="http://localhost") as client:
         yield client
 
 

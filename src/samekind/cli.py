@@ -17,6 +17,7 @@ from samekind.commands.calibrate import calibrate
 from samekind.commands.demo import demo
 from samekind.commands.evaluate import evaluate
 from samekind.commands.explain import explain
+from samekind.commands.keys import keys
 from samekind.commands.plan import plan
 from samekind.commands.reproduce import reproduce
 from samekind.commands.serve import serve
@@ -54,6 +55,7 @@ def root(
 
 for command in (verify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo, serve):
     app.command()(command)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
