@@ -256,12 +256,14 @@ def test_an_event_holds_its_samples_and_what_it_replaced(store: Store) -> None:
         assert second is not None
         assert (second.identity, second.samples) == (ann, (hexadecimal(2), hexadecimal(3)))
         assert second.earlier == {}
+        assert second.superseded
         rows.drop_samples(ann, second.samples)
         rows.drop_event(second)
     with store.reading() as rows:
         third = rows.event(hexadecimal(93))
         assert third is not None
         assert third.earlier == {}
+        assert not third.superseded
         assert rows.event(hexadecimal(92)) is None
         assert rows.counts() == Counts(1, 1)
         found = rows.identity(ann)

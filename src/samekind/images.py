@@ -20,6 +20,9 @@ ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np
 MAX_PIXELS = 64_000_000
 """An image of more pixels than this is refused before it is decoded."""
 
+CROP_SIDE = 160
+"""Pixels of the longer side of a crop."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -139,6 +142,33 @@ def open_image(image: ImageLike, *, draft: tuple[str, tuple[int, int]] | None = 
         raise ImageError(f"{name}: more than the {MAX_PIXELS} pixels allowed; scale it down") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...: each means a damaged file
         raise ImageError(f"{name}: damaged or truncated image ({str(error) or type(error).__name__})") from None
+
+
+def crop(image: ImageLike, *, side: int = CROP_SIDE) -> bytes:
+    """A small copy that stands for an image: what a gallery keeps of it, and embeds.
+
+    Args:
+        image: as `open_image` takes it.
+        side: the longer side in pixels; a smaller image keeps its size.
+    Returns:
+        PNG, grey where the image has no colour. A crop of it shows the same pixels.
+    Raises:
+        MissingDataError: there is no file at that path.
+        ImageError: the image cannot be read.
+    """
+    opened = open_image(image, draft=("RGB", (2 * side, 2 * side)))
+    if (longer := max(opened.size)) > side:
+        width, height = (max(1, round(length * side / longer)) for length in opened.size)
+        opened = opened.resize((width, height), Image.Resampling.BILINEAR)
+    if opened.mode == "RGB":
+        channels = np.asarray(opened)
+        if (channels == channels[..., :1]).all():
+            opened = opened.getchannel(0)
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(opened)).save(
+        stream, "PNG"
+    )  # from the pixels alone: nothing else of the file goes along
+    return stream.getvalue()
 
 
 def read_file(path: Path) -> bytes:

@@ -62,8 +62,13 @@ class Decision:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """An image's (C, H, W) uint8 pixels, and why nothing can be said of it."""
+class Look:
+    """An image as a model takes it.
+
+    Args:
+        pixels: (C, H, W) uint8, from `Preprocessing.pixels`.
+        flaws: why nothing can be said of it.
+    """
 
     pixels: NDArray[np.uint8]
     flaws: tuple[str, ...]
@@ -153,26 +158,44 @@ class Verifier:
             InputError: there is no reference.
             NoThresholdError: the bundle holds no calibration.
         """
-        calibration = self.bundle.manifest.calibration
-        if calibration is None:
-            raise NoThresholdError(
-                f"{self.bundle.path}: this model has no threshold, so it can score but not decide; "
-                "train it with held-out classes (`samekind train` does) or give it one by `samekind calibrate`"
-            )
+        _ = self.calibration  # before any work
         several = isinstance(references, (list, tuple))
-        looks = [self._look(image, calibration) for image in (query, *(references if several else (references,)))]  # type: ignore[misc]
+        looks = [self.look(image) for image in (query, *(references if several else (references,)))]  # type: ignore[misc]
         if (count := len(looks) - 1) < 1:
             raise InputError("expected at least one reference image, got none")
-        inputs = [self.preprocessing.normalise(look.pixels) for look in looks]
-        embeddings = self._embed(inputs)
-        score = float(self.similarity(embeddings[0], combine(embeddings[1:])))
+        embeddings = self.embed_looks(looks)
         names = ("query", *(f"reference {number}" if count > 1 else "reference" for number in range(1, count + 1)))
-        doubts = [f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws]
+        return self.judge(
+            embeddings[0],
+            embeddings[1:],
+            doubts=[f"{name}: {flaw}" for name, look in zip(names, looks, strict=True) for flaw in look.flaws],
+            identical=any(np.array_equal(looks[0].pixels, other.pixels) for other in looks[1:]),
+        )
+
+    def judge(
+        self,
+        query: NDArray[np.float32],
+        references: NDArray[np.float32],
+        *,
+        doubts: Sequence[str] = (),
+        identical: bool = False,
+    ) -> Decision:
+        """Decide on embeddings, as `verify` does on images.
+
+        Args:
+            query: (D,) float32.
+            references: (R, D) float32, R >= 1.
+            doubts: why nothing can be said of them.
+            identical: whether the query is the same picture as one of them.
+        Raises:
+            NoThresholdError: the bundle holds no calibration.
+        """
+        calibration = self.calibration
+        score, count = float(self.similarity(query, combine(references))), len(references)
         certificate = calibration.certificate(count)
         promised = certificate is not None and certificate.references == count
         if not promised and calibration.undecided(score):
-            doubts.append(ACROSS)
-        identical = any(np.array_equal(inputs[0], other) for other in inputs[1:])
+            doubts = (*doubts, ACROSS)
         threshold = calibration.threshold_for(count)
         return Decision(
             same=None if doubts else score >= threshold,
@@ -186,6 +209,32 @@ class Verifier:
             certified_fmr=certificate.target_fmr if certificate and promised else None,
             reasons=(*doubts, *((IDENTICAL,) if identical else ())),
         )
+
+    def look(self, image: ImageLike) -> Look:
+        """Read an image, and say what is wrong with it. Raises ImageError where it cannot be read."""
+        side, mode = 2 * self.preprocessing.size, "L" if self.preprocessing.channels == 1 else "RGB"
+        # as `Preprocessing.pixels` does, which takes it from here
+        opened = open_image(image, draft=(mode, (side, side)))
+        pixels = self.preprocessing.pixels(opened)
+        found = flaws(opened, size=self.preprocessing.size)
+        calibration = self.bundle.manifest.calibration
+        if not found and calibration is not None and calibration.domain is not None:
+            found = calibration.domain.outside(pixels, invert=self.preprocessing.invert)
+        return Look(pixels, found)
+
+    def embed_looks(self, looks: Sequence[Look]) -> NDArray[np.float32]:
+        """As `embed`, of images that were read: (N, D) float32."""
+        return self._embed([self.preprocessing.normalise(look.pixels) for look in looks])
+
+    @property
+    def calibration(self) -> Calibration:
+        """The bundle's. Raises NoThresholdError where it holds none."""
+        if (calibration := self.bundle.manifest.calibration) is None:
+            raise NoThresholdError(
+                f"{self.bundle.path}: this model has no threshold, so it can score but not decide; "
+                "train it with held-out classes (`samekind train` does) or give it one by `samekind calibrate`"
+            )
+        return calibration
 
     def scorer_of(self, data: LabelledImages) -> PairScorer:
         """Embed each image of a data set once; score any pairs of them."""
@@ -265,17 +314,6 @@ class Verifier:
         if calibration is None:
             return Model(self.scorer_of)
         return Model(self.scorer_of, threshold=calibration.threshold_for(1), llr=calibration.llr)
-
-    def _look(self, image: ImageLike, calibration: Calibration) -> _Look:
-        side, mode = 2 * self.preprocessing.size, "L" if self.preprocessing.channels == 1 else "RGB"
-        opened = open_image(
-            image, draft=(mode, (side, side))
-        )  # as `Preprocessing.pixels` does, which takes it from here
-        pixels = self.preprocessing.pixels(opened)
-        found = flaws(opened, size=self.preprocessing.size)
-        if not found and calibration.domain is not None:
-            found = calibration.domain.outside(pixels, invert=self.preprocessing.invert)
-        return _Look(pixels, found)
 
     def _embed(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return self._embedder(np.stack(inputs)) if inputs else self._stack([])

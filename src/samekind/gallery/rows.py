@@ -49,12 +49,14 @@ class Event:
         identity: the id of whose it was.
         samples: ids of those that are left of it.
         earlier: metadata that it replaced; None where it replaced none.
+        superseded: whether a later enrolment of this identity replaced metadata too.
     """
 
     id: str
     identity: str
     samples: tuple[str, ...]
     earlier: dict[str, str] | None
+    superseded: bool
 
 
 class Rows:
@@ -194,13 +196,16 @@ class Rows:
     def event(self, id: str) -> Event | None:
         """The enrolment of an id."""
         rows = self._query(
-            """SELECT identity.id, earlier, enrolment.key FROM enrolment JOIN identity ON identity.key = identity
+            """SELECT identity.id, earlier, enrolment.key, (SELECT count(*) FROM enrolment AS later
+                   WHERE later.identity = identity.key AND later.key > enrolment.key AND later.earlier IS NOT NULL)
+               FROM enrolment JOIN identity ON identity.key = enrolment.identity
                WHERE collection = :collection AND enrolment.id = :id""",
             id=id,
         )
-        for identity, earlier, key in rows:
+        for identity, earlier, key, later in rows:
             samples = self._query("SELECT id FROM sample WHERE enrolment = :enrolment ORDER BY key", enrolment=key)
-            return Event(id, identity, tuple(row[0] for row in samples), earlier and json.loads(earlier))
+            replaced = None if earlier is None else json.loads(earlier)
+            return Event(id, identity, tuple(row[0] for row in samples), replaced, later > 0)
         return None
 
     # writing
