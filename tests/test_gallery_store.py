@@ -14,7 +14,7 @@ import pytest
 from samekind.errors import GalleryError, MissingDataError
 from samekind.gallery.records import Identity
 from samekind.gallery.rows import Rows
-from samekind.gallery.store import Counts, Model, Position, State, Store, StoredSample, open_store
+from samekind.gallery.store import Counts, Model, Position, Spread, State, Store, StoredSample, open_store
 
 MODEL = Model("f" * 64, "cosine", 4)
 WHEN = "2026-01-02T03:04:05+00:00"
@@ -234,6 +234,15 @@ def test_embeddings_come_in_the_order_asked(store: Store) -> None:
             (keys[1], "n1199"),
         ]
         assert rows.by_keys([10**9]) == ()
+
+
+def test_how_samples_are_spread(store: Store) -> None:
+    with store.reading() as rows:
+        assert rows.spread() == Spread(0, 0, 0)
+    with store.writing() as rows:
+        for name, numbers in (("a", (1, 2, 3)), ("b", (4,)), ("c", (5, 6))):
+            enroll(rows, name, *numbers)
+        assert rows.spread() == Spread(3, 1, 3)
 
 
 def test_who_holds_an_image(store: Store) -> None:

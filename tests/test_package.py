@@ -57,7 +57,7 @@ def test_importing_costs_nothing() -> None:
 def test_deciding_half_never_imports_torch() -> None:
     code = (
         "import sys, samekind\n"
-        "for name in ('Verifier', 'Preprocessing', 'load_bundle', 'load', 'glyphs', 'run', 'write_report'):\n"
+        "for name in ('Verifier', 'Gallery', 'load_bundle', 'load', 'glyphs', 'run', 'write_report'):\n"
         "    getattr(samekind, name)\n"
         "print('torch' in sys.modules, 'onnx' in sys.modules)"
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from samekind.data.splits import find_leaks, split_classes
     from samekind.encoders import KochEncoder, ResidualEncoder, SmallEncoder
     from samekind.errors import SamekindError
+    from samekind.gallery.gallery import Gallery
     from samekind.images import Preprocessing
     from samekind.losses import ContrastiveLoss
     from samekind.protocols import run
@@ -32,6 +33,7 @@ _MODULES = {
     "Budget": "recipes",
     "ContrastiveLoss": "losses",
     "Decision": "verifier",
+    "Gallery": "gallery.gallery",
     "KochEncoder": "encoders",
     "LabelledImages": "data.labelled",
     "Preprocessing": "images",
@@ -57,6 +59,7 @@ __all__ = [
     "Budget",
     "ContrastiveLoss",
     "Decision",
+    "Gallery",
     "KochEncoder",
     "LabelledImages",
     "Preprocessing",

@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.gallery.records import Identity, Sample
-from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Position, State, StoredSample
+from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Position, Spread, State, StoredSample
 
 Values: TypeAlias = Mapping[str, object]
 
 _AT_ONCE = 500  # values in one statement
 _IDENTITY = """SELECT id, name, metadata, (SELECT count(*) FROM sample WHERE sample.identity = identity.key), created
     FROM identity WHERE collection = :collection"""
+_SIZES = """SELECT count(*) AS samples FROM sample JOIN identity ON identity.key = sample.identity
+    WHERE collection = :collection GROUP BY identity.key"""
 _OF_SAMPLE = """SELECT sample.{} FROM sample JOIN identity ON identity.key = sample.identity
     WHERE collection = :collection"""
 
@@ -91,6 +93,13 @@ class Rows:
         ((identities,),) = self._query("SELECT count(*) FROM identity WHERE collection = :collection")
         ((samples,),) = self._query(_OF_SAMPLE.replace("sample.{}", "count(*)"))
         return Counts(identities, samples)
+
+    def spread(self) -> Spread:
+        """How its samples are spread over identities."""
+        ((identities, fewest, most),) = self._query(
+            f"SELECT count(*), min(samples), max(samples) FROM ({_SIZES}) AS sizes"
+        )
+        return Spread(identities, fewest or 0, most or 0)
 
     def changes(self, after: Position, *, limit: int = 20_000) -> Changes:
         """Identities that changed or went after a position, in that order, at most `limit` of them."""

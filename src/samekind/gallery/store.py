@@ -59,6 +59,15 @@ class Counts:
     samples: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How many identities there are, and the least and greatest number of samples that one of them has, or 0."""
+
+    identities: int
+    fewest: int
+    most: int
+
+
 @dataclass(frozen=True, order=True)
 class Position:
     """A place in the order in which identities changed: by revision, within one by key."""

@@ -1,0 +1,145 @@
+"""A search among all identities: in memory and in step with the store, or by the store's own index.
+
+Knows embeddings, keys and revisions. Knows nothing of names or images, and decides nothing.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samekind.calibration import Calibration
+from samekind.gallery.identification import evidence
+from samekind.gallery.matrix import Matrix
+from samekind.gallery.rows import Rows
+from samekind.gallery.store import Keys, Model, Position, Spread, Store
+from samekind.gallery.transactions import refuse_other
+from samekind.similarity import Similarity, combine
+
+INDEXED = 100
+"""Candidates that an index is asked for at least: it may miss some of the best."""
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """The identities that are most like a query.
+
+    Args:
+        keys: (K,) int64, best first.
+        scores: (K,) float32, by the model's own similarity.
+        others: evidence of all other identities, as `identification.decide` takes it.
+        identities: N, how many there are.
+        references: least and greatest number of samples that an identity has; (1, 1) where there is none.
+    """
+
+    keys: Keys
+    scores: NDArray[np.float32]
+    others: float
+    identities: int
+    references: tuple[int, int]
+
+
+class Search:
+    """Searches one collection for one model. Safe to be used from several threads.
+
+    Args:
+        store: holds the collection.
+        model: that embedded it.
+        similarity: of the model.
+    """
+
+    def __init__(self, store: Store, model: Model, similarity: Similarity) -> None:
+        self.model = model
+        self._store = store
+        self._similarity = similarity
+        self._matrix = Matrix(model.dim, head=model.head, similarity=similarity)
+        self._turn = threading.Lock()
+        self._position = Position()
+        self._revision = -1
+        self._spread: tuple[int, Spread] | None = None  # of a revision
+
+    @property
+    def nbytes(self) -> int:
+        """Of the embeddings in memory."""
+        return self._matrix.nbytes
+
+    def warm(self, rows: Rows) -> None:
+        """Read all that a search in memory needs, and nothing where the store has an index.
+
+        Raises:
+            GalleryError: the collection is another model's.
+        """
+        self._check(rows)
+        if self._store.nearest(np.ones(self.model.dim, np.float32), 1) is None:
+            self._follow(rows)
+
+    def search(
+        self,
+        rows: Rows,
+        query: NDArray[np.float32],
+        count: int,
+        *,
+        calibration: Calibration,
+        without: int | None = None,
+    ) -> Hits:
+        """The most alike identities.
+
+        Args:
+            rows: of a reading transaction, no older than the one before.
+            query: (D,) float32.
+            count: how many, at least; >= 1.
+            calibration: of the model.
+            without: the key of an identity that is left out.
+        Raises:
+            GalleryError: the collection is another model's by now.
+        """
+        self._check(rows)
+        nearest = self._store.nearest(query, max(INDEXED, 4 * count))
+        if nearest is not None:
+            return self._indexed(rows, query, nearest, calibration, without)
+        self._follow(rows)
+        found = self._matrix.search(query, count, without=without)
+        identities = len(found.keys) + len(found.others)
+        references = (max(found.fewest, 1), max(found.most, 1))
+        return Hits(found.keys, found.scores, evidence(calibration, found.others), identities, references)
+
+    def _indexed(
+        self, rows: Rows, query: NDArray[np.float32], keys: Keys, calibration: Calibration, without: int | None
+    ) -> Hits:
+        """Scores the candidates exactly; each of the others is taken to be as alike as the last of them."""
+        if self._spread is None or self._spread[0] != rows.revision:
+            self._spread = (rows.revision, rows.spread())
+        spread = self._spread[1]
+        identities = spread.identities - (without is not None)
+        embedded = rows.embedded(keys[keys != without])
+        parts = np.split(embedded.embeddings, np.cumsum(embedded.sizes)[:-1]) if len(embedded.keys) else []
+        there = np.flatnonzero(embedded.sizes)  # some may be gone since
+        if not len(there):
+            return Hits(embedded.keys[:0], np.empty(0, np.float32), -math.inf, max(identities, 0), (1, 1))
+        scores = self._similarity(query, np.stack([combine(parts[at]) for at in there]))
+        order = np.argsort(-scores, kind="stable")
+        unseen = max(identities - len(there), 0)
+        others = evidence(calibration, scores[order[-1:]]) + math.log(unseen) if unseen else -math.inf
+        found = embedded.keys[there][order]
+        return Hits(
+            found, scores[order], others, max(identities, len(found)), (max(spread.fewest, 1), max(spread.most, 1))
+        )
+
+    def _check(self, rows: Rows) -> None:
+        """Where the collection changed: it must be the same model's still."""
+        if rows.revision != self._revision:
+            refuse_other(rows, self.model)
+
+    def _follow(self, rows: Rows) -> None:
+        """Bring the matrix to the revision of these rows, or leave it where it is further."""
+        if rows.revision <= self._revision:
+            return
+        with self._turn:
+            complete = rows.revision <= self._revision
+            while not complete:
+                changes = rows.changes(self._position)
+                self._matrix.apply(changes.embedded)
+                self._position, complete = changes.position, changes.complete
+            self._revision = max(self._revision, rows.revision)
