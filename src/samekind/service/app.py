@@ -12,13 +12,16 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from samekind.gallery.gallery import Gallery
 from samekind.service.access import Access
 from samekind.service.access_log import AccessLog
 from samekind.service.admission import Admission
 from samekind.service.deciding import deciding
 from samekind.service.documents import ProblemDocument
+from samekind.service.enrolling import enrolling
 from samekind.service.faults import Faults, handle
 from samekind.service.headers import SecureHeaders
+from samekind.service.identities import identities
 from samekind.service.keys import KeyRing
 from samekind.service.metrics import Metrics
 from samekind.service.operating import operating
@@ -33,6 +36,7 @@ from samekind.version import __version__
 def create_app(
     model: Verifier,
     *,
+    gallery: Callable[[Verifier], Gallery] | None = None,
     settings: Settings | None = None,
     ring: KeyRing | None = None,
     log: Callable[[str], object] | None = None,
@@ -41,6 +45,7 @@ def create_app(
 
     Args:
         model: loaded.
+        gallery: opens the gallery with a model; None: the service only verifies.
         settings: what is allowed; None: as they are by default.
         ring: keys of those who may use it; None: anyone who reaches it may do everything.
         log: takes a line of JSON for each request; None: no log.
@@ -51,7 +56,7 @@ def create_app(
     """
     settings = settings or Settings()
     metrics = Metrics()
-    service = Service(model, settings, observe=metrics.batch)
+    service = Service(model, settings, gallery=gallery, observe=metrics.batch)
     service.warm()
 
     @asynccontextmanager
@@ -77,8 +82,8 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(deciding(service))
-    app.include_router(operating(service, metrics))
+    for routes in (deciding(service), enrolling(service), identities(service), operating(service, metrics)):
+        app.include_router(routes)
     add_page(app)
     handle(app)
     _document(app)

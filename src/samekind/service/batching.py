@@ -87,6 +87,11 @@ class Batcher:
             found.append(part.embeddings)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @property
+    def waiting(self) -> int:
+        """Inputs that no forward pass has been begun for."""
+        return self._inputs
+
     def close(self) -> None:
         """Finish what is waiting, take nothing new, end the thread."""
         with self._changed:

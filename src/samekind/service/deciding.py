@@ -3,13 +3,14 @@
 Knows what is asked and answered. Knows nothing of how it is decided.
 """
 
-from dataclasses import asdict
+from dataclasses import replace
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from samekind.service.access import needs
 from samekind.service.answers import answer
-from samekind.service.documents import form, problems
+from samekind.service.documents import example, form, problems
 from samekind.service.model import ModelInfo, describe
 from samekind.service.pictures import FORMATS
 from samekind.service.service import Service
@@ -39,8 +40,9 @@ def deciding(service: Service) -> APIRouter:
         "/v1/verify",
         summary="Do query and references show the same kind of thing?",
         response_model=Decision,
+        dependencies=[Depends(needs("verify"))],
         responses={
-            200: {"content": {"application/json": {"example": asdict(EXAMPLE)}}},
+            **example(200, EXAMPLE),
             **problems("bad-request", "request-timeout", "too-large", "not-multipart"),
         },
         openapi_extra=form(pair, query="an image", reference="images of one class"),
@@ -50,8 +52,10 @@ def deciding(service: Service) -> APIRouter:
         (query,), references = came.files["query"], came.files["reference"]
         return answer(await service.work(came.files, lambda: service.verifier.verify(query, references)))
 
-    @router.get("/v1/model", summary="Which model answers, and how sure it is", responses=problems())
-    async def model() -> ModelInfo:
-        return info
+    @router.get(
+        "/v1/model", summary="Which model answers, and how sure it is", response_model=ModelInfo, responses=problems()
+    )
+    async def model() -> Response:
+        return answer(replace(info, gallery=await service.enrolled()))
 
     return router

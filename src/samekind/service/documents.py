@@ -3,6 +3,7 @@
 Knows what the routes take and give. Knows nothing of how they do it.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -30,6 +31,11 @@ def problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
         schema = {"$ref": "#/components/schemas/ProblemDocument"}
         found[status] = {"description": title, "content": {MEDIA_TYPE: {"schema": schema}}}
     return found
+
+
+def example(status: int, result: Any) -> dict[int | str, dict[str, Any]]:
+    """The answer of a route where all is well, by the example of a dataclass."""
+    return {status: {"content": {"application/json": {"example": asdict(result)}}}}
 
 
 def form(expected: Expected, **described: str) -> dict[str, Any]:

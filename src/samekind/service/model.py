@@ -11,6 +11,7 @@ import numpy as np
 from samekind.bundle import Bundle, Provenance
 from samekind.calibration import Calibration
 from samekind.certification import Certificate
+from samekind.gallery.store import Counts
 from samekind.service.settings import Limits
 from samekind.version import __version__
 
@@ -67,14 +68,6 @@ class ProvenanceInfo:
 
 
 @dataclass(frozen=True)
-class GalleryInfo:
-    """How much is enrolled."""
-
-    identities: int
-    samples: int
-
-
-@dataclass(frozen=True)
 class LimitsInfo:
     """What one request may hold: bytes of its body, pixels of an image, images, and the formats of images."""
 
@@ -98,7 +91,7 @@ class ModelInfo:
         ground: levels, 0 to 255, with which an image is padded to a square, one a channel.
         calibration, provenance: see there.
         evaluations: what `samekind evaluate` found, as its JSON; empty where nothing is known.
-        gallery: None where there is none.
+        gallery: how much is enrolled; None where there is none.
         limits: of requests.
     """
 
@@ -115,7 +108,7 @@ class ModelInfo:
     provenance: ProvenanceInfo
     limits: LimitsInfo
     evaluations: tuple[dict[str, Any], ...] = field(default=())
-    gallery: GalleryInfo | None = None
+    gallery: Counts | None = None
 
 
 def describe(bundle: Bundle, limits: Limits, formats: tuple[str, ...]) -> ModelInfo:

@@ -31,7 +31,8 @@ def operating(service: Service, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", summary="Can it answer requests?", responses=problems("unavailable"))
     async def readyz() -> Health:
-        return Health("ok")  # the model was warm before the port was opened
+        await service.enrolled()  # the model was warm before the port was opened
+        return Health("ok")
 
     @router.get(
         "/metrics",

@@ -5,13 +5,13 @@ Knows the errors of samekind and of the framework. Knows nothing of routes.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
 
-from samekind.errors import ImageError, InputError, SamekindError
+from samekind.errors import EnrolmentRefusedError, ImageError, InputError, NotEnrolledError, SamekindError
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTED = "https://github.com/samekind/samekind/blob/main/docs/service.md#problem-"
@@ -89,6 +89,10 @@ def of_error(error: SamekindError) -> ProblemError:
     """The problem that an error of the library is to whoever sent the request."""
     if isinstance(error, ImageError):
         return ProblemError("bad-image", str(error))
+    if isinstance(error, NotEnrolledError):
+        return ProblemError("not-found", str(error))
+    if isinstance(error, EnrolmentRefusedError):
+        return ProblemError("doubtful", str(error), more={"concerns": [asdict(one) for one in error.concerns]})
     if isinstance(error, InputError):
         return ProblemError("unacceptable", str(error))
     return ProblemError("unavailable", "the service cannot do this now; its log says why", retry_after=10)

@@ -1,6 +1,6 @@
-"""What the routes work with: a warm model, threads, and what is allowed.
+"""What the routes work with: a warm model, a gallery, threads, and what is allowed.
 
-Knows the model, the batcher and the threads. Knows nothing of HTTP.
+Knows the model, the gallery, the batcher and the threads. Knows nothing of HTTP.
 """
 
 import asyncio
@@ -9,9 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from samekind.errors import NoThresholdError
+from samekind.errors import ImageError, NoThresholdError
+from samekind.gallery.gallery import Gallery
+from samekind.gallery.store import Counts
 from samekind.service.batching import Batcher
-from samekind.service.pictures import inspect
+from samekind.service.pictures import blame, inspect
+from samekind.service.problems import ProblemError
 from samekind.service.settings import Settings
 from samekind.service.workers import Workers
 from samekind.verifier import Verifier
@@ -31,12 +34,20 @@ class Service:
     Args:
         model: loaded; its forward passes run in one thread.
         settings: what is allowed.
+        gallery: opens the gallery with a model; None: there is none.
         observe: told the size of each batch.
     Raises:
         NoThresholdError: the model has no calibration, so it cannot decide.
     """
 
-    def __init__(self, model: Verifier, settings: Settings, *, observe: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        model: Verifier,
+        settings: Settings,
+        *,
+        gallery: Callable[[Verifier], Gallery] | None = None,
+        observe: Callable[[int], None] | None = None,
+    ) -> None:
         if model.bundle.manifest.calibration is None:
             raise NoThresholdError(
                 f"{model.bundle.path}: this model has no threshold, so it cannot be served; "
@@ -47,6 +58,17 @@ class Service:
         self.verifier = model.through(self.batcher)
         self.workers = Workers(THREADS)
         self._heavy = asyncio.Semaphore(HEAVY)
+        self._gallery = None if gallery is None else gallery(self.verifier)
+
+    def gallery(self) -> Gallery:
+        """The gallery. Raises ProblemError where there is none."""
+        if self._gallery is None:
+            raise ProblemError("no-gallery", "this service was started without a gallery, so it can only verify")
+        return self._gallery
+
+    async def enrolled(self) -> Counts | None:
+        """How much the gallery holds; None where there is none."""
+        return None if self._gallery is None else await self.workers.run(self._gallery.counts)
 
     def warm(self) -> None:
         """Make the first pass of each size of batch, so that no request waits for it, nor takes memory for it."""
@@ -61,19 +83,27 @@ class Service:
             images: by the name of their field.
             call: on them; runs only if their headers are fine.
         Raises:
-            ImageError: of a header that is not.
+            ImageError: one cannot be read; the text begins with the name of its field.
         """
 
+        def decoded() -> T:
+            try:
+                return call()
+            except ImageError as error:
+                raise blame(images, error) from None
+
         def light() -> tuple[T, None] | None:
-            return (call(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
+            return (decoded(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
 
         done = await self.workers.run(light)
         if done is None:
             async with self._heavy:
-                return await self.workers.run(call)
+                return await self.workers.run(decoded)
         return done[0]
 
     def close(self) -> None:
         """Finish what is being worked on."""
         self.workers.close()
         self.batcher.close()
+        if self._gallery is not None:
+            self._gallery.close()
