@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samekind.commands.options import BUNDLE_HELP, AsJson, needs_extra
+from samekind.commands.options import BUNDLE_HELP, COLLECTION_HELP, GALLERY, GALLERY_HELP, AsJson, needs_extra
 from samekind.console import say
 
 
 def serve(
     model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
+    gallery: Annotated[str, typer.Option(help=f"{GALLERY_HELP} It is made where there is none.")] = GALLERY,
+    collection: Annotated[str, typer.Option(help=COLLECTION_HELP)] = "default",
+    no_gallery: Annotated[bool, typer.Option("--no-gallery", help="Only verify; keep nothing.")] = False,
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs --keys.")
     ] = "127.0.0.1",
@@ -23,10 +26,12 @@ def serve(
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Another web page that may call; may be repeated.")
     ] = None,
+    requests: Annotated[int, typer.Option(min=1, help="At a time; more are refused.")] = 64,
+    megabytes: Annotated[int, typer.Option(min=1, help="Of one request; larger ones are refused.")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="Of a forward pass.  [default: half of the cores]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a model over HTTP, with a web page.
+    """Serve a model and a gallery over HTTP, with a web page.
 
     Ctrl-C or SIGTERM ends it, once what was begun is done. A line of JSON a request goes to standard error.
     """
@@ -34,14 +39,21 @@ def serve(
         from samekind.service.app import create_app
         from samekind.service.keys import KeyRing
         from samekind.service.server import bind, run
-        from samekind.service.settings import Settings
+        from samekind.service.settings import MEGA, Limits, Settings
+    from samekind.gallery.gallery import Gallery
     from samekind.verifier import Verifier
 
     ring = None if keys is None else KeyRing(keys)
-    settings = Settings(origins=tuple(cors or ()), loopback_only=ring is None)
+    body = megabytes * MEGA
+    limits = Limits(requests=requests, body=body, held=max(8 * body, Limits().held))
+    settings = Settings(limits, origins=tuple(cors or ()), loopback_only=ring is None)
     with bind(host, port, has_keys=bool(ring)) as bound:
         loaded = Verifier.load(model, threads=threads or max(1, (os.cpu_count() or 1) // 2))
-        app = create_app(loaded, settings=settings, ring=ring, log=say)
+
+        def enrolled(model: Verifier) -> Gallery:
+            return Gallery.open(gallery, model, collection=collection)
+
+        app = create_app(loaded, gallery=None if no_gallery else enrolled, settings=settings, ring=ring, log=say)
         about = {"url": bound.url, "model": str(loaded.bundle.path), "fingerprint": loaded.bundle.fingerprint}
 
         def ready() -> None:

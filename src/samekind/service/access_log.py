@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from samekind.service.headers import request_id
+from samekind.service.headers import is_page, request_id
 from samekind.service.metrics import Metrics
 
-NO_ROUTE = "none"
+NO_ROUTE, PAGE = "none", "page"
 
 
 class AccessLog:
@@ -50,10 +50,17 @@ class AccessLog:
             await self.app(scope, receive, watch)
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            route = _route(scope)
             self._metrics.answered(scope["method"], route, status, seconds)
             if self._write is not None:
                 self._write(_line(scope, route, status=status, sent=sent, seconds=seconds))
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the path; one name for all files of the page, and one for what there is not."""
+    if is_page(scope["path"]):
+        return PAGE
+    return str(getattr(scope.get("route"), "path", NO_ROUTE))
 
 
 def _line(scope: Scope, route: str, *, status: int, sent: int, seconds: float) -> str:

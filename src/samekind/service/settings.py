@@ -23,7 +23,7 @@ class Limits:
         held: bytes of all their bodies together; more are refused at once.
         seconds: for one request, from its first byte to its answer.
     Raises:
-        InputError: one of them is not positive.
+        InputError: one of them is not positive, or all bodies may hold less than one.
     """
 
     body: int = 32 * MEGA
@@ -38,6 +38,8 @@ class Limits:
         for name, value in vars(self).items():
             if not value > 0:
                 raise InputError(f"expected a limit of {name} above 0, got {value}")
+        if self.held < self.body:
+            raise InputError(f"expected to hold at least one body of {self.body} bytes, got {self.held}")
 
 
 @dataclass(frozen=True)
