@@ -32,6 +32,7 @@ TINY = Recipe(
     turns=False,
     mirrors=False,
     chimeras=0.0,
+    views=1,
     warp=Warp(rotation=5.0, shear=0.1, scale=0.1, translation=0.03, elastic=0.0),
 )
 """Learns the small data set in a second or two."""
@@ -70,8 +71,7 @@ def train_small(small: Small, recipe: Recipe = TINY, *, steps: int = 60, seed: i
 
 def network_of(trained: Trained) -> Network:
     """What `write_bundle` takes, of a training."""
-    recipe = trained.recipe
-    return Network(trained.encoder, trained.head, recipe.encoder, trained.head_name, recipe.dim, recipe.preprocessing)
+    return Network.of(trained)
 
 
 def provenance_of(data: LabelledImages) -> Provenance:

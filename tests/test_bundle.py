@@ -97,8 +97,8 @@ MANIFEST_DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "text in a list": (lambda c: c["preprocessing"].update(std=["1"]), "std: expected float, got '1'"),
     "value out of range": (lambda c: c["preprocessing"].update(size=2), "input size of at least 8 pixels, got 2"),
     "slope out of range": (lambda c: c["calibration"].update(slope=-1.0), "slope > 0"),
-    "other format": (lambda c: c.update(format=3), "expected format 2, got 3"),
-    "no format": (lambda c: c.pop("format"), "expected format 2, got None"),
+    "other format": (lambda c: c.update(format=4), "expected format 3, got 4"),
+    "no format": (lambda c: c.pop("format"), "expected format 3, got None"),
     "two of a covariance": (lambda c: c["calibration"]["covariance"].pop(), "covariance of three numbers, got 2"),
     "ranges of three": (lambda c: c["calibration"]["domain"]["low"].pop(), "domain: expected 4 ranges"),
     "no certificate": (
@@ -169,6 +169,16 @@ def test_a_bundle_of_the_first_format_is_read_without_its_calibration(bundle: Bu
     old = {"slope": 1.0, "intercept": 0.0, "pairs": 2, "classes": 2, "data": ""}
     edit(copy, lambda c: c.update(format=1, calibration=old))
     assert load_bundle(copy).manifest == replace(bundle.manifest, calibration=None)
+
+
+def test_a_bundle_of_the_second_format_embeds_one_view(bundle: Bundle, copy: Path) -> None:
+    def older(content: dict[str, object]) -> None:
+        del content["views"]
+        content["format"] = 2
+
+    edit(copy, older)
+    assert load_bundle(copy).manifest == bundle.manifest
+    assert bundle.manifest.views == 1
 
 
 def test_another_calibration_changes_nothing_but_what_tells_of_it(bundle: Bundle, copy: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_model_without_a_threshold_has_a_card() -> None:
     from samekind.bundle import Manifest, Provenance
 
     provenance = Provenance("1", "c", "d", "f", 1, ("a", "b"), 3, "l", 4, 5, 6.0, "e", 7)
-    manifest = Manifest(1, "small", 8, "cosine", Preprocessing.for_photos(32), None, provenance, {})
+    manifest = Manifest(1, "small", 1, 8, "cosine", Preprocessing.for_photos(32), None, provenance, {})
     text = export.model_card("x", manifest)
     assert "threshold" not in text
     assert "32 x 32, RGB |" in text

@@ -20,6 +20,7 @@ from samekind.errors import InputError
 from samekind.examples import Examples
 from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
+from samekind.losses import learns_comparison
 from samekind.recipes import RECIPES, Budget, Recipe
 from samekind.training import Progress
 from samekind.version import __version__
@@ -78,8 +79,8 @@ def choose_recipe(
         colour: whether colour counts; characters have none.
         notify: called with a line for a person where the data makes the recipe another one.
     Returns:
-        A recipe: for characters with turns, mirrors, chimeras, practice and dark ink; for other images with the
-        ground (the median of their borders) at 0, so that what a warp moves in from outside looks like ground.
+        A recipe: for characters with turns, mirrors, chimeras, practice, several views and dark ink; for other images
+        with the ground (the median of their borders) at 0, so that what a warp moves in from outside looks like ground.
     Raises:
         InputError: the encoder is unknown, or colour is asked of characters.
     """
@@ -106,6 +107,7 @@ def choose_recipe(
         mirrors=data.characters and recipe.mirrors,
         chimeras=recipe.chimeras if data.characters else 0.0,
         practice=recipe.practice if data.characters else 0.0,
+        views=recipe.views if data.characters and not learns_comparison(loss or recipe.loss) else 1,
         images=min(recipe.images, least),
     )
 
@@ -187,9 +189,6 @@ def build_bundle(
         checkpoint_seconds=checkpoint_seconds,
         report=report,
     )
-    network = Network(
-        trained.encoder, trained.head, recipe.encoder, trained.head_name, recipe.dim, recipe.preprocessing
-    )
     provenance = Provenance(
         version=__version__,
         command=command,
@@ -205,7 +204,7 @@ def build_bundle(
         device=trained.device,
         seed=seed,
     )
-    bundle = write_bundle(path, network, split.held_out, provenance)
+    bundle = write_bundle(path, Network.of(trained), split.held_out, provenance)
     checkpoint.unlink(missing_ok=True)
     return Built(bundle, trained.steps, trained.seconds, trained.images_seen / trained.seconds, trained.loss)
 

@@ -27,7 +27,7 @@ from samekind.images import Preprocessing
 from samekind.records import from_json
 from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
 
-FORMAT = 2
+FORMAT = 3
 GRAPH, WEIGHTS, MANIFEST, CARD = "model.onnx", "model.safetensors", "samekind.json", "README.md"
 CARD_ROWS = ("| threshold |", "| probabilities |", "| certified |")
 """How the rows of the model card begin that tell of the calibration."""
@@ -75,9 +75,11 @@ class Manifest:
     """The content of samekind.json.
 
     Args:
-        format: of the bundle; FORMAT. One of format 1 is read without its calibration, for `samekind calibrate` to set.
+        format: of the bundle; FORMAT. One of format 1 is read without its calibration, for `samekind calibrate` to set;
+            one of format 1 or 2 embeds a single view.
         encoder: by name.
-        dim: embedding size D.
+        views: of an image that the encoder looks at, see `samekind.views`.
+        dim: embedding size D, of all views together.
         head: "euclidean", "cosine" or "weighted-l1".
         preprocessing: from image to input.
         calibration: from score to decision, or None: then the model gives scores only.
@@ -87,6 +89,7 @@ class Manifest:
 
     format: int
     encoder: str
+    views: int
     dim: int
     head: str
     preprocessing: Preprocessing
@@ -289,7 +292,9 @@ def _read_manifest(path: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: not readable as JSON ({error})") from None
     if isinstance(content, dict) and content.get("format") == 1:  # its calibration had neither interval nor domain
-        content = {**content, "format": FORMAT, "calibration": None}
+        content = {**content, "format": 2, "calibration": None}
+    if isinstance(content, dict) and content.get("format") == 2:
+        content = {**content, "format": FORMAT, "views": 1}
     if isinstance(content, dict) and content.get("format") != FORMAT:
         raise BundleError(f"{path}: expected format {FORMAT}, got {content.get('format')!r}; use a fitting samekind")
     try:

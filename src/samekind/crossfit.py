@@ -63,8 +63,5 @@ def cross_fit(
         )
         if trained.head_name not in SIMILARITIES:
             raise InputError(f"expected a loss that compares by {' or '.join(SIMILARITIES)}, got {recipe.loss}")
-        network = Network(
-            trained.encoder, trained.head, recipe.encoder, trained.head_name, recipe.dim, recipe.preprocessing
-        )
-        views.append(View(embed(network, pixels), SIMILARITIES[trained.head_name], unseen))
+        views.append(View(embed(Network.of(trained), pixels), SIMILARITIES[trained.head_name], unseen))
     return tuple(views)

@@ -28,8 +28,10 @@ from samekind.errors import BundleError, ExportError
 from samekind.images import Preprocessing
 from samekind.quality import Domain
 from samekind.siamese import build_head
+from samekind.training import Trained
 from samekind.trials import Pairs, balanced_pairs
 from samekind.verifier import CALIBRATION_PAIRS, Verifier
+from samekind.views import with_views
 
 TOLERANCE = 1e-4
 """Largest difference allowed between a number of the network's embedding and of the graph's."""
@@ -45,11 +47,12 @@ class Network:
     """What is exported.
 
     Args:
-        encoder: (B, C, H, W) -> (B, D), in evaluation mode on the CPU.
+        encoder: (B, C, H, W) -> (B, D), all views together, in evaluation mode on the CPU.
         head: (..., D), (..., D) -> (...) scores.
         encoder_name, head_name: by which a bundle calls them.
         dim: embedding size D.
         preprocessing: from image to input.
+        views: of an image that the encoder looks at.
     """
 
     encoder: nn.Module
@@ -58,6 +61,21 @@ class Network:
     head_name: str
     dim: int
     preprocessing: Preprocessing
+    views: int = 1
+
+    @classmethod
+    def of(cls, trained: Trained) -> "Network":
+        """What came out of a training, with as many views as its recipe says."""
+        recipe = trained.recipe
+        return cls(
+            encoder=with_views(trained.encoder, recipe.views, size=recipe.preprocessing.size),
+            head=trained.head,
+            encoder_name=recipe.encoder,
+            head_name=trained.head_name,
+            dim=recipe.dim * recipe.views,
+            preprocessing=recipe.preprocessing,
+            views=recipe.views,
+        )
 
 
 def write_bundle(path: Path, network: Network, held_out: LabelledImages, provenance: Provenance) -> Bundle:
@@ -99,6 +117,7 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
         manifest = Manifest(
             format=bundles.FORMAT,
             encoder=network.encoder_name,
+            views=network.views,
             dim=network.dim,
             head=network.head_name,
             preprocessing=network.preprocessing,
@@ -125,7 +144,10 @@ def load_network(bundle: Bundle) -> Network:
         BundleError: the weights are damaged or of another encoder.
     """
     manifest, preprocessing = bundle.manifest, bundle.manifest.preprocessing
-    encoder = build_encoder(manifest.encoder, preprocessing.size, preprocessing.channels, manifest.dim)
+    side, views = preprocessing.size, manifest.views
+    encoder = with_views(
+        build_encoder(manifest.encoder, side, preprocessing.channels, manifest.dim // views), views, size=side
+    )
     head = build_head(manifest.head, manifest.dim)
     network = nn.ModuleDict({"encoder": encoder, "head": head}).eval()
     path = bundle.path / bundles.WEIGHTS
@@ -134,7 +156,7 @@ def load_network(bundle: Bundle) -> Network:
     except Exception as error:  # of the file's format, or a list of names and shapes that do not fit
         reason = " ".join(str(error).split())
         raise BundleError(f"{path}: no weights of a {manifest.encoder} encoder ({reason}); train again") from None
-    return Network(encoder, head, manifest.encoder, manifest.head, manifest.dim, preprocessing)
+    return Network(encoder, head, manifest.encoder, manifest.head, manifest.dim, preprocessing, views)
 
 
 def round_weights(module: nn.Module) -> None:
@@ -266,6 +288,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     """The bundle's README: what the model is, what it was trained on and what its threshold is from."""
     p, c, pre = manifest.provenance, manifest.calibration, manifest.preprocessing
     colour = "grey" if pre.channels == 1 else "RGB"
+    views = "" if manifest.views == 1 else f" on {manifest.views} views of an image"
     lines = [
         f"# {name}",
         "",
@@ -273,7 +296,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         "",
         "| | |",
         "| --- | --- |",
-        f"| encoder | {manifest.encoder}, {manifest.dim} numbers an embedding, compared by {manifest.head} |",
+        f"| encoder | {manifest.encoder}{views}, {manifest.dim} numbers an embedding, compared by {manifest.head} |",
         f"| input | {pre.size} x {pre.size}, {colour}{', inverted' if pre.invert else ''} |",
         f"| trained on | {p.images} images of {p.classes} classes of {p.data} |",
         f"| data fingerprint | `{p.data_fingerprint}` |",

@@ -219,6 +219,11 @@ LOSSES: dict[str, tuple[PairLoss, str]] = {
 """By name: the loss and the head that makes its scores."""
 
 
+def learns_comparison(name: str) -> bool:
+    """Whether a loss learns how embeddings are compared: a weight for each of an embedding's numbers."""
+    return name in LOSSES and LOSSES[name][1] == "weighted-l1"
+
+
 def _check(scores: Tensor, positives: Tensor, negatives: Tensor) -> None:
     if scores.ndim != 2 or not scores.shape == positives.shape == negatives.shape:
         shapes = (tuple(scores.shape), tuple(positives.shape), tuple(negatives.shape))

@@ -28,6 +28,7 @@ class Recipe:
         chimeras: share of the classes of a batch that are put together of halves of two; in [0, 1).
         practice: share of all batches that are of generated characters: at first twice as many, at the end none; in
             [0, 0.5].
+        views: of each image when a bundle embeds it, see `samekind.views`; training does not depend on it.
         warp: of every image.
         optimiser: "adamw" with a cosine schedule, or "koch": SGD, 1 % less learning rate after every pass over the
             data, momentum rising from 0.5 (Koch, Zemel, Salakhutdinov 2015, section 3.2).
@@ -50,6 +51,7 @@ class Recipe:
     mirrors: bool = True
     chimeras: float = 0.25
     practice: float = 0.4
+    views: int = 4
     warp: Warp = field(default_factory=Warp)
     optimiser: str = "adamw"
     learning_rate: float = 3e-3
@@ -82,6 +84,7 @@ RECIPES: dict[str, Recipe] = {
         mirrors=False,
         chimeras=0.0,
         practice=0.0,
+        views=1,
         warp=KOCH_WARP,
         optimiser="koch",
         learning_rate=0.01,
