@@ -83,7 +83,7 @@ def create_app(
         redirect_slashes=False,
     )
     for routes in (deciding(service), enrolling(service), identities(service), operating(service, metrics)):
-        app.include_router(routes)
+        app.router.routes.extend(routes.routes)  # as they are: nothing has to be looked up router by router
     add_page(app)
     handle(app)
     _document(app)
