@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samekind.card import Card, Subject, make_card, read_card, trials_digest, write_card
+from conftest import Small
+from samekind.bundle import Bundle, load_bundle
+from samekind.card import CARDS, Card, Subject, cards_of, digest_of, make_card, read_card, trials_digest, write_card
 from samekind.comparison import AGREES, DIFFERS, WITHIN, Finding, compare, reproduces
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError, MissingDataError
 from samekind.metrics import Estimate
 from samekind.protocols import PROTOCOLS, Model, PairScorer, run
 from samekind.trials import Pairs, Trials
+from samekind.verifier import Verifier
 from test_protocols import DATA, noise
 
 SUBJECT = Subject("mine", "f" * 64, "c" * 64, -2.0)
@@ -240,3 +244,20 @@ def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
         read_card(tmp_path / "bytes")
     with pytest.raises(InputError, match="not readable"):
         read_card(tmp_path)
+
+
+def test_a_bundle_says_what_was_measured_of_it(bundle: Bundle, small: Small, tmp_path: Path) -> None:
+    copy = load_bundle(shutil.copytree(bundle.path, tmp_path / "copy"))
+    assert cards_of(copy) == ()
+    verifier, calibration = Verifier(copy), copy.manifest.calibration
+    assert calibration is not None
+    evaluation = run("verification", verifier.model, data=small.held_out, pairs=40)
+    subject = Subject("copy", copy.fingerprint, digest_of(calibration), calibration.threshold)
+    card = make_card(evaluation, verifier.model, subject=subject, source="small", split="all")
+    (copy.path / CARDS).mkdir()
+    write_card(copy.path / CARDS / "verification.json", card)
+    assert cards_of(copy) == (card,)
+    other = replace(card, model=replace(subject, calibration="0" * 64))
+    write_card(copy.path / CARDS / "verification.json", other)
+    with pytest.raises(InputError, match="of another model or calibration"):
+        cards_of(copy)

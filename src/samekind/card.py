@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from samekind.bundle import Bundle
 from samekind.data.labelled import LabelledImages
 from samekind.errors import InputError, MissingDataError
 from samekind.metrics import Estimate
@@ -32,6 +33,9 @@ SCORE_DIGITS = 1e-5
 
 SUM_DIGITS = 1e-9
 """Metrics may differ by this much beyond it, from sums in double precision."""
+
+CARDS = "evaluations"
+"""Folder of a bundle for the cards of its evaluations: what the service's page shows of it."""
 
 LIBRARIES = ("numpy", "onnxruntime", "pillow", "scipy")
 
@@ -217,6 +221,21 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     if set(card.metrics) != set(card.tolerance.metrics):
         raise InputError(f"{path}: expected a tolerance of each metric, and no other")
     return card
+
+
+def cards_of(bundle: Bundle) -> tuple[Card, ...]:
+    """The cards that lie in a bundle's folder CARDS, by the names of their files.
+
+    Raises:
+        InputError: one of them is no card, or of another model or calibration than the bundle's.
+    """
+    calibration = bundle.manifest.calibration
+    expected = (bundle.fingerprint, None if calibration is None else digest_of(calibration))
+    cards = {path: read_card(path) for path in sorted((bundle.path / CARDS).glob("*.json"))}
+    for path, card in cards.items():
+        if (card.model.fingerprint, card.model.calibration) != expected:
+            raise InputError(f"{path}: of another model or calibration than {bundle.path}; evaluate anew, or remove it")
+    return tuple(cards.values())
 
 
 def _tolerance(evaluation: Evaluation, model: Model, largest: float) -> Tolerance:

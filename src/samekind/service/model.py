@@ -10,6 +10,7 @@ import numpy as np
 
 from samekind.bundle import Bundle, Provenance
 from samekind.calibration import Calibration
+from samekind.card import Card, cards_of
 from samekind.certification import Certificate
 from samekind.gallery.store import Counts
 from samekind.service.settings import Limits
@@ -90,7 +91,7 @@ class ModelInfo:
         encoder, head, dim, size, channels: of the network and its input.
         ground: levels, 0 to 255, with which an image is padded to a square, one a channel.
         calibration, provenance: see there.
-        evaluations: what `samekind evaluate` found, as its JSON; empty where nothing is known.
+        evaluations: what the cards in the bundle's folder say was measured; empty where there is none.
         gallery: how much is enrolled; None where there is none.
         limits: of requests.
     """
@@ -135,8 +136,19 @@ def describe(bundle: Bundle, limits: Limits, formats: tuple[str, ...]) -> ModelI
             seconds=limits.seconds,
             formats=formats,
         ),
-        evaluations=(),  # until bundles keep some
+        evaluations=tuple(_evaluation(card) for card in cards_of(bundle)),
     )
+
+
+def _evaluation(card: Card) -> dict[str, Any]:
+    impostors = "" if card.options.impostors in (None, "any") else ", impostors of the same group"
+    return {
+        "protocol": card.protocol,
+        "data": card.data.source + impostors,
+        "n_trials": card.n_trials,
+        "seed": card.seed,
+        "metrics": {name: asdict(estimate) for name, estimate in card.metrics.items()},
+    }
 
 
 def _calibration(calibration: Calibration) -> CalibrationInfo:
