@@ -1,7 +1,9 @@
 """What several tests share: a small data set of generated characters, and one bundle trained on it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from samekind.export import Network, write_bundle
 from samekind.images import Preprocessing
 from samekind.recipes import Budget, Recipe
 from samekind.training import Trained, train
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("samekind", deadline=None, derandomize=True)  # how fast a busy machine is proves nothing
 settings.load_profile("samekind")
@@ -49,6 +54,15 @@ class Small:
     @property
     def examples(self) -> Examples:
         return Examples(self.pixels, self.train.labels, self.train.group_labels)
+
+
+@pytest.fixture(scope="module")  # what drives it keeps an event loop running, which other tests must not meet
+def chromium() -> "Iterator[Browser]":
+    """A browser without a window, for the tests of the web page."""
+    from browser import launched
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

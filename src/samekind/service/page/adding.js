@@ -23,7 +23,7 @@ export function adding(context) {
   const rows = notes();
   const strict = h("input", { type: "checkbox", id: "strict" });
   const folder = h("input", {
-    type: "file", multiple: true, className: "unseen", tabIndex: -1, webkitdirectory: true, "aria-label": "Choose a folder",
+    type: "file", multiple: true, hidden: true, webkitdirectory: true,
     onchange: () => {
       planned(groupsOfFolder([...folder.files]));
       folder.value = "";
@@ -46,7 +46,7 @@ export function adding(context) {
     h("div", { className: "check" }, strict, h("label", { htmlFor: "strict" }, "Strict: refuse what looks wrong",
       h("span", { className: "note" }, "Otherwise it is added, and you are told."))),
     h("div", { className: "actions" }, go, stop));
-  const element = h("div", { className: "adding" }, heading("Add to the gallery", "adding-title"), form, status);
+  const element = h("div", { className: "adding" }, heading("Add to the gallery", "adding-title"), status, form);
   check();
 
   function check() {
@@ -58,7 +58,7 @@ export function adding(context) {
   }
 
   function planned(groups) {
-    put(status);
+    if (groups) put(status);
     const named = groups?.filter((group) => group.files.length);
     if (named?.length === 1 && (named[0].files.length <= MOST || !named[0].name)) {
       [plan, planBox.hidden, single.hidden] = [null, true, false];
@@ -91,13 +91,16 @@ export function adding(context) {
     check();
     const progress = progressOf(groups);
     put(status, progress.element);
+    scrollTo(0, 0);
     const outcome = await upload(groups, { ...options, bounds: context.bounds(), signal: running.signal, progress: progress.tell });
     running = null;
     stop.hidden = true;
-    put(status, outcomeOf(outcome, {
+    const said = outcomeOf(outcome, {
       anyway: (refused) => run(refused, { ...options, strict: false }),
       undone: () => context.refresh(),
-    }));
+    });
+    put(status, said);
+    said.focus();
     if (outcome.added) {
       pictures.reset();
       rows.reset();
@@ -108,5 +111,5 @@ export function adding(context) {
     context.refresh();
   }
 
-  return { element, show: () => {}, take };
+  return { element, show: () => running ?? put(status), take };
 }

@@ -66,6 +66,7 @@ export function compare(section, context) {
     running?.abort();
     if (query.empty || reference.empty) return idle();
     again.hidden = swap.disabled = false;
+    if (status.querySelector(".idle")) put(status, waiting("Looking …"));
     timer = setTimeout(run, PAUSE);
     return undefined;
   }

@@ -51,7 +51,10 @@ export function identify(section, context) {
     clearTimeout(timer);
     running?.abort();
     if (query.empty) idle();
-    else timer = setTimeout(run, PAUSE);
+    else {
+      if (answer.querySelector(".idle")) put(answer, waiting("Searching …"));
+      timer = setTimeout(run, PAUSE);
+    }
   }
 
   async function run() {

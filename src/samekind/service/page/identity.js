@@ -80,7 +80,9 @@ export function identity(context, removals) {
     const progress = progressOf(groups);
     put(status, progress.element);
     const outcome = await upload(groups, { strict: strictly, bounds: context.bounds(), progress: progress.tell });
-    put(status, outcomeOf(outcome, { anyway: (refused) => more(refused, false), undone: () => show(known.id) }));
+    const said = outcomeOf(outcome, { anyway: (refused) => more(refused, false), undone: () => show(known.id) });
+    put(status, said);
+    said.focus();
     if (outcome.added) pictures.reset();
     add.disabled = pictures.empty;
     show(known.id);

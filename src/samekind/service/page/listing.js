@@ -58,10 +58,12 @@ export function listing(context, removals) {
 
   function tell(search) {
     const left = known.filter(({ id }) => !removals.has(id)).length;
-    const all = total - (known.length - left);
-    tally.textContent = all > 0 ? `${count(left)} of ${many(all, "identity", "identities")}${search ? " that match" : ""}` : "";
-    if (all > 0) {
-      put(foot, ...(next === null ? [] : [button(`Show ${count(Math.min(PAGE, all - left))} more`, null, () => load(false))]));
+    const all = search ? left : total - (known.length - left);
+    if (!left) tally.textContent = "";
+    else if (!search) tally.textContent = `${count(left)} of ${many(all, "identity", "identities")}`;
+    else tally.textContent = next === null ? `${many(left, "name matches", "names match")}` : `the first ${count(left)} names that match`;
+    if (left || next !== null) {
+      put(foot, next !== null && button(search ? "Show more" : `Show ${count(Math.min(PAGE, all - left))} more`, null, () => load(false)));
     } else if (search) {
       put(foot, empty("No such name", "Nobody's name matches what you typed.", button("Show all", null, () => {
         field.value = "";

@@ -41,7 +41,7 @@ export function outcomeOf(outcome, { anyway, undone }) {
   const [name] = names;
   const where = names.length === 1 ? ["to ", given(name)] : names.length ? [`to ${count(names.length)} identities`] : [];
   const aborted = stopped && stopped.name === "AbortError";
-  const box = h("div", { className: `outcome card ${refused.length || failed.length || (stopped && !aborted) ? "wrong" : concerns.length ? "doubt" : "right"}` });
+  const box = h("div", { tabIndex: -1, className: `outcome card ${refused.length || failed.length || (stopped && !aborted) ? "wrong" : concerns.length ? "doubt" : "right"}` });
   const head = h("p", { className: "outcome-head" }, icon(added ? "check" : "warn"), h("strong", {}, added ? `Added ${many(added, "image")} ` : "Nothing was added ", where));
   const lines = [
     skipped > 0 && `${many(skipped, "image was", "images were")} enrolled there already and left out.`,

@@ -65,7 +65,7 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
   });
   pad.canvas.addEventListener("click", () => !drawing && start());
   const chooser = h("input", {
-    type: "file", accept: "image/*", multiple: most > 1, className: "unseen", tabIndex: -1, "aria-label": `${label}: choose`,
+    type: "file", accept: "image/*", multiple: most > 1, hidden: true,
     onchange: () => {
       add([...chooser.files]);
       chooser.value = "";
