@@ -10,7 +10,7 @@ export SAMEKIND_DATA := $(abspath ../shared/omniglot)
 endif
 endif
 
-.PHONY: install demo check test test-fast bench clean
+.PHONY: install demo check test test-fast bench record clean
 
 install: .venv/installed
 
@@ -36,6 +36,9 @@ test-fast: install
 
 bench: install
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+record: install
+	$(BIN)/python benchmarks/record_attempt.py $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache samekind-demo

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from record import Repeated, arguments, interleaved, keep, ratio, repeated
+from arithmetic import forward_flop, product_flops
+from record import Repeated, arguments, keep, ratio, repeated
 from samekind import training
 from samekind.augment import Warp
 from samekind.encoders import build_encoder
@@ -29,26 +30,12 @@ from samekind.recipes import RECIPES, Budget, Recipe
 from samekind.sampling import ClassBatches
 
 WARM_UP_STEPS = 5
-SIDE = 2048
 
 
 def model_flop(recipe: Recipe) -> int:
-    """Floating point operations that training spends on one image, in convolutions and linear layers."""
+    """Floating point operations that training spends on one image: three times those of the forward pass."""
     size, channels = recipe.preprocessing.size, recipe.preprocessing.channels
-    encoder = build_encoder(recipe.encoder, size, channels, recipe.dim).eval()
-    multiply_adds = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal multiply_adds
-        assert isinstance(module, nn.Conv2d | nn.Linear)
-        multiply_adds += output[0].numel() * module.weight[0].numel()
-
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
-    with torch.inference_mode():
-        encoder(torch.zeros(1, channels, size, size))
-    return multiply_adds * 2 * 3
+    return 3 * forward_flop(build_encoder(recipe.encoder, size, channels, recipe.dim), size=size, channels=channels)
 
 
 def images_per_second(recipe: Recipe, pixels: NDArray[np.uint8], labels: NDArray[np.int64], *, steps: int) -> float:
@@ -62,13 +49,6 @@ def images_per_second(recipe: Recipe, pixels: NDArray[np.uint8], labels: NDArray
         device="cpu",
     )
     return steps * recipe.classes * recipe.images / (ends[-1] - ends[WARM_UP_STEPS - 1])
-
-
-def product_flops(dtype: torch.dtype, *, products: int = 10) -> float:
-    """FLOP/s of a product of two square matrices, the median of several."""
-    left, right = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
-    seconds = interleaved({"product": lambda: left @ right}, rounds=products)
-    return 2 * SIDE**3 / repeated(seconds["product"]).median
 
 
 @contextmanager
