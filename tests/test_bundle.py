@@ -181,6 +181,14 @@ def test_a_bundle_of_the_second_format_embeds_one_view(bundle: Bundle, copy: Pat
     assert bundle.manifest.views == 1
 
 
+def test_a_calibration_from_before_searches_had_a_map_is_read_without_one(bundle: Bundle, copy: Path) -> None:
+    assert bundle.manifest.calibration is not None
+    assert bundle.manifest.calibration.search is not None
+    edit(copy, lambda c: c["calibration"].pop("search"))
+    calibration = replace(bundle.manifest.calibration, search=None)
+    assert load_bundle(copy).manifest == replace(bundle.manifest, calibration=calibration)
+
+
 def test_another_calibration_changes_nothing_but_what_tells_of_it(bundle: Bundle, copy: Path, tmp_path: Path) -> None:
     assert bundle.manifest.calibration is not None
     certificate = Certificate(0.75, 0.1, 0.95, 0.03, 0.09, 20, 2)

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from samekind.calibration import Calibration, calibrate
+from samekind.calibration import SEARCH_SHARE, Calibration, calibrate, fit_searches
 from samekind.certification import Certificate
 from samekind.errors import InputError
 
@@ -281,3 +281,40 @@ def test_one_kind_of_pair_is_an_error(value: bool) -> None:
 def test_a_map_that_decides_nothing_is_an_error(slope: float, intercept: float) -> None:
     with pytest.raises(InputError, match="finite intercept and a slope > 0"):
         made(slope, intercept)
+
+
+def test_the_map_for_searches_is_weighted_logistic_regression() -> None:
+    rng = np.random.default_rng(3)
+    genuine, impostors = rng.normal(2, 1, 400).astype(np.float32), rng.gumbel(-1, 1, 3_000).astype(np.float32)
+    slope, intercept = fit_searches(genuine, impostors)
+    scores, same = np.concatenate([genuine, impostors]), np.arange(3_400) < 400
+    weight = np.where(same, SEARCH_SHARE / 400, (1 - SEARCH_SHARE) / 3_000)
+    reference = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1_000).fit(scores[:, None], same, 1e5 * weight)
+    odds = np.log(SEARCH_SHARE / (1 - SEARCH_SHARE))
+    assert slope == pytest.approx(reference.coef_[0, 0], rel=0.02)  # Platt's targets are not quite 1 and 0
+    assert intercept == pytest.approx(reference.intercept_[0] - odds, rel=0.05)
+
+
+@given(st.floats(0.1, 50), st.floats(-20, 20))
+def test_the_map_for_searches_moves_with_the_scores(scale: float, shift: float) -> None:
+    rng = np.random.default_rng(4)
+    genuine, impostors = rng.normal(2, 1, 300), rng.normal(-1, 1, 900)
+    slope, intercept = fit_searches(genuine.astype(np.float32), impostors.astype(np.float32))
+    moved = [(scores * scale + shift).astype(np.float32) for scores in (genuine, impostors)]
+    other_slope, other_intercept = fit_searches(*moved)
+    assert other_slope * scale == pytest.approx(slope, rel=1e-2)
+    assert other_slope * shift + other_intercept == pytest.approx(intercept, rel=1e-2, abs=1e-2)
+
+
+def test_where_the_map_is_affine_searches_have_the_same_one_as_pairs() -> None:
+    rng = np.random.default_rng(5)
+    slope, intercept = fit_searches(
+        rng.normal(1.5, 1, 100_000).astype(np.float32), rng.normal(-1.5, 1, 100_000).astype(np.float32)
+    )
+    assert (slope, intercept) == pytest.approx((3, 0), abs=0.1)
+
+
+@pytest.mark.parametrize("search", [(1.0,), (0.0, 1.0), (1.0, 2.0, 3.0)])
+def test_a_map_for_searches_that_is_none_is_refused(search: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match="expected a slope > 0 and an intercept for searches"):
+        made(search=search)

@@ -203,6 +203,18 @@ def test_where_no_score_can_pass_it_does_not_say_nobody() -> None:
     assert answer(1_000).reasons[0].startswith("among 1,000 identities not even the same image passes")
 
 
+def test_in_a_search_its_own_map_decides() -> None:
+    steeper = replace(CALIBRATION, search=(16.0, -9.0))
+    assert threshold_for(steeper, identities=100).score == pytest.approx((math.log(100 * 0.6 / 0.4) + 9) / 16)
+    scores = array([0.5, 0.2])
+    as_if = replace(CALIBRATION, slope=16.0, intercept=-9.0)
+    assert evidence(steeper, scores) == pytest.approx(evidence(as_if, scores))
+    one, other = (posterior(c, scores, others=-1.0, identities=3) for c in (steeper, as_if))
+    assert one.matches == pytest.approx(other.matches)
+    assert CALIBRATION.tied(array([0.9, 0.8]))
+    assert not steeper.tied(array([0.9, 0.8]))
+
+
 def test_as_many_candidates_as_asked_for_and_a_tie_beyond_them_counts() -> None:
     answer = ask(0.9, 0.9, 0.1, top=1)
     assert len(answer.candidates) == 1

@@ -295,6 +295,8 @@ def _read_manifest(path: Path) -> Manifest:
         content = {**content, "format": 2, "calibration": None}
     if isinstance(content, dict) and content.get("format") == 2:
         content = {**content, "format": FORMAT, "views": 1}
+    if isinstance(content, dict) and isinstance(content.get("calibration"), dict):  # older ones had no map for searches
+        content = {**content, "calibration": {"search": None, **content["calibration"]}}
     if isinstance(content, dict) and content.get("format") != FORMAT:
         raise BundleError(f"{path}: expected format {FORMAT}, got {content.get('format')!r}; use a fitting samekind")
     try:

@@ -19,6 +19,9 @@ Floats: TypeAlias = NDArray[np.float64]
 CONFIDENCE = 0.95
 """Of the interval of a probability."""
 
+SEARCH_SHARE = 0.03
+"""Of genuine comparisons among those that the map for searches is fitted to; by numbers (`docs/experiments.md`)."""
+
 CLEAR_ODDS = 3.0
 """The best of several identities must be so many times as likely as the second, or they are tied."""
 
@@ -43,6 +46,8 @@ class Calibration:
         data: name of the data set that those classes are from.
         domain: what its images looked like; None: not known, and no image is held to be strange.
         certificates: thresholds with a certified false match rate, for different numbers of references.
+        search: slope and intercept of such a map for searches, where most comparisons are impostors and those count
+            whose scores are rarest; None: not known, and that of pairs serves.
     Source: Bruemmer, du Preez 2006 (affine calibration by logistic regression).
     """
 
@@ -56,10 +61,13 @@ class Calibration:
     data: str
     domain: Domain | None = None
     certificates: tuple[Certificate, ...] = ()
+    search: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.slope, self.intercept]).all() and self.slope > 0):
             raise InputError(f"expected a finite intercept and a slope > 0, got {self.intercept}, {self.slope}")
+        if self.search is not None and not (len(self.search) == 2 and self.search[0] > 0):
+            raise InputError(f"expected a slope > 0 and an intercept for searches, got {self.search}")
         if self.covariance is not None and len(self.covariance) != 3:
             raise InputError(f"expected a covariance of three numbers, got {len(self.covariance)}")
         if not abs(_log_odds(self.prior)) < self.bound:
@@ -134,6 +142,17 @@ class Calibration:
         odds = _log_odds(self.prior)
         return bool(low + odds < 0 < high + odds)
 
+    @property
+    def search_map(self) -> tuple[float, float]:
+        """Slope and intercept of the log-likelihood ratio in a search."""
+        slope, intercept = self.search or (self.slope, self.intercept)
+        return slope, intercept
+
+    def search_llr(self, scores: NDArray[np.floating]) -> Floats:
+        """Log-likelihood ratios in a search, in nats and without a bound: (...) -> (...)."""
+        slope, intercept = self.search_map
+        return np.asarray(slope * scores.astype(np.float64) + intercept)
+
     def tied(self, scores: NDArray[np.floating]) -> bool:
         """Whether the best of several identities is not clearly the best: less than CLEAR_ODDS as likely as the second.
 
@@ -144,8 +163,8 @@ class Calibration:
         """
         if scores.ndim != 1 or not len(scores):
             raise InputError(f"expected scores (N,) with N >= 1, got {scores.shape}")
-        best = np.sort(scores.astype(np.float64))[-2:]
-        return len(best) == 2 and bool(self.slope * (best[1] - best[0]) < math.log(CLEAR_ODDS))
+        best = self.search_llr(np.sort(scores)[-2:])
+        return len(best) == 2 and bool(best[1] - best[0] < math.log(CLEAR_ODDS))
 
     def _probability(self, llr: Floats, prior: float | None) -> float:
         odds = float(llr) + _log_odds(self.prior if prior is None else prior)
@@ -179,7 +198,6 @@ def calibrate(
     Source: Platt 1999, "Probabilistic outputs for support vector machines", section 2.2: the targets are not 1 and 0
         but what as many pairs can tell, (n + 1) / (n + 2) and 1 / (n + 2); differs: both kinds weigh the same.
     """
-    from scipy.optimize import minimize
     from scipy.special import expit, stdtrit
 
     if scores.ndim != 1 or not scores.shape == left.shape == right.shape:
@@ -192,15 +210,7 @@ def calibrate(
         raise InputError("genuine pairs score no higher than impostors on held-out classes: nothing was learned")
     centre, spread = float(np.median(scores)), float(scores.std(dtype=np.float64))  # optimisers like unit scale
     x = np.stack([(scores - centre) / spread, np.ones(len(scores))], axis=1)  # (P, 2)
-    # never 1 and 0: where the two kinds are separable the slope stays finite, and few pairs claim no certainty
-    target = np.where(same, (genuine + 1) / (genuine + 2), 1 / (impostors + 2))
-    weight = np.where(same, 0.5 / genuine, 0.5 / impostors)
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        logit = x @ parameters
-        return float(weight @ (np.logaddexp(0, logit) - target * logit)), (weight * (expit(logit) - target)) @ x
-
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    found, weight, target = _regression(x, same, share=0.5)
     chance = expit(x @ found)
     gradients = (weight * (chance - target))[:, None] * x
     names, position = np.unique(np.concatenate([left, right]), return_inverse=True)
@@ -223,6 +233,41 @@ def calibrate(
         data=data,
         domain=domain,
     )
+
+
+def fit_searches(genuine: NDArray[np.float32], impostors: NDArray[np.float32]) -> tuple[float, float]:
+    """Slope and intercept for `Calibration.search`: the same fit, with SEARCH_SHARE of the weight on genuine scores.
+
+    Args:
+        genuine: (G,) float, G >= 1.
+        impostors: (I,) float, as many as there are: what counts is their upper end.
+    Source: Bruemmer, du Preez 2006, section 5 (logistic regression weighted by the prior of the application).
+    """
+    scores = np.concatenate([genuine, impostors]).astype(np.float64)
+    same = np.arange(len(scores)) < len(genuine)
+    centre, spread = float(scores.mean()), float(scores.std())
+    x = np.stack([(scores - centre) / spread, np.ones(len(scores))], axis=1)
+    found, _, _ = _regression(x, same, share=SEARCH_SHARE)
+    slope = float(found[0] / spread)
+    return slope, float(found[1] - slope * centre)
+
+
+def _regression(x: Floats, same: NDArray[np.bool_], *, share: float) -> tuple[Floats, Floats, Floats]:
+    """Logistic regression on x (P, 2): parameters (2,) of the log-likelihood ratio, weights (P,) and targets (P,)."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    genuine, impostors = int(same.sum()), int((~same).sum())
+    # never 1 and 0: where the two kinds are separable the slope stays finite, and few pairs claim no certainty
+    target = np.where(same, (genuine + 1) / (genuine + 2), 1 / (impostors + 2))
+    weight = np.where(same, share / genuine, (1 - share) / impostors)
+    odds = _log_odds(share)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        logit = x @ parameters + odds
+        return float(weight @ (np.logaddexp(0, logit) - target * logit)), (weight * (expit(logit) - target)) @ x
+
+    return minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x, weight, target
 
 
 def _jackknife(

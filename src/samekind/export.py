@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,17 @@ from torch import nn
 
 from samekind import bundle as bundles
 from samekind.bundle import Bundle, Manifest, Provenance
-from samekind.calibration import calibrate
+from samekind.calibration import calibrate, fit_searches
 from samekind.data.labelled import LabelledImages
 from samekind.encoders import build_encoder
 from samekind.errors import BundleError, ExportError
 from samekind.images import Preprocessing
 from samekind.quality import Domain
 from samekind.siamese import build_head
+from samekind.tournament import impostor_scores
 from samekind.training import Trained
 from samekind.trials import Pairs, balanced_pairs
-from samekind.verifier import CALIBRATION_PAIRS, Verifier
+from samekind.verifier import CALIBRATION_PAIRS, SEARCH_COMPARISONS, Verifier
 from samekind.views import with_views
 
 TOLERANCE = 1e-4
@@ -98,7 +99,8 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
     bundles.refuse_other(path)
     round_weights(network.encoder)
     round_weights(network.head)
-    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
     scores = score(network, embeddings, pairs)
@@ -109,6 +111,14 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
         data=held_out.name,
         domain=Domain.of(pixels, invert=network.preprocessing.invert),
     )
+    (of_searches,) = rng.spawn(1)
+    strangers = impostor_scores(
+        lambda queries, others: score(network, embeddings, Pairs(queries, others[:, 0], queries < 0)),
+        held_out.labels,
+        comparisons=SEARCH_COMPARISONS,
+        rng=of_searches,
+    )
+    calibration = replace(calibration, search=fit_searches(scores[pairs.same], strangers.scores))
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}

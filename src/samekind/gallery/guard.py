@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from samekind.calibration import CLEAR_ODDS, Calibration
 from samekind.errors import InputError
-from samekind.gallery.identification import threshold_for
 from samekind.gallery.records import Concern
 from samekind.similarity import Similarity, combine
 
@@ -108,9 +107,8 @@ def concerns(
         if len(others):
             found += _astray(entries[at], at, name, others, llr)
     if judged and rival is not None and not len(own):
-        threshold = threshold_for(calibration, identities=identities, references=(len(rival.embeddings),) * 2).score
-        # more evidence than the calibration can give is not waited for: a warning may be wrong
-        least = min(calibration.slope * threshold + calibration.intercept, calibration.bound)
+        # stricter than a search, where many are new; but more evidence than calibration can give is not waited for
+        least = min(math.log(max(identities, 1)), calibration.bound)
         together = combine(np.stack([entries[at].embedding for at in judged]))
         if llr(together, rival.embeddings) >= least:
             nearest = max(judged, key=lambda at: llr(entries[at].embedding, rival.embeddings))

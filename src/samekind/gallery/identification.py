@@ -3,7 +3,7 @@
 Knows scores and the calibration. Knows nothing of images, models or where identities are kept.
 
 Before the query is looked at, it shows somebody enrolled with probability `prior`, each of N identities alike, or
-nobody. A score's likelihood ratio, from the calibration's affine map and here without its bound, weighs each identity
+nobody. A score's likelihood ratio, from the calibration's map for searches and without a bound, weighs each identity
 against nobody; then the probabilities of all identities and of nobody add up to 1. So the same score says less in a
 larger gallery, as it must: more strangers had a chance to reach it.
 """
@@ -156,7 +156,8 @@ def threshold_for(calibration: Calibration, *, identities: int, references: tupl
         promised = reaching.references == fewest == most
         return Threshold(max(reaching.threshold, demanded), reaching.target_fmr if promised else None)
     even = math.log1p(-calibration.prior) - math.log(calibration.prior) + math.log(n)
-    return Threshold(max((even - calibration.intercept) / calibration.slope, demanded), None)
+    slope, intercept = calibration.search_map
+    return Threshold(max((even - intercept) / slope, demanded), None)
 
 
 def posterior(calibration: Calibration, scores: NDArray[np.floating], *, others: float, identities: int) -> Posterior:
@@ -173,7 +174,7 @@ def posterior(calibration: Calibration, scores: NDArray[np.floating], *, others:
     if len(scores) > identities:
         raise InputError(f"expected at most as many scores as identities ({identities}), got {len(scores)}")
     share = math.log(calibration.prior) - math.log(max(identities, 1))
-    odds = np.append(share + _llr(calibration, scores), share + others)
+    odds = np.append(share + calibration.search_llr(scores), share + others)
     nobody = math.log1p(-calibration.prior)
     total = np.logaddexp(np.logaddexp.reduce(odds), nobody)
     *of_matches, of_others = np.exp(odds - total).tolist()
@@ -188,12 +189,8 @@ def evidence(calibration: Calibration, scores: NDArray[np.floating]) -> float:
     """
     if not len(scores):
         return -math.inf
-    highest = float(scores.max())
-    slope, total = scores.dtype.type(calibration.slope), 0.0
+    slope, intercept = calibration.search_map
+    highest, rise, total = float(scores.max()), scores.dtype.type(slope), 0.0
     for start in range(0, len(scores), _BLOCK):  # float32 stays so: each term is good to 1e-6, which is enough
-        total += float(np.exp(slope * (scores[start : start + _BLOCK] - highest)).sum(dtype=np.float64))
-    return calibration.slope * highest + calibration.intercept + math.log(total)
-
-
-def _llr(calibration: Calibration, scores: NDArray[np.floating]) -> Floats:
-    return np.asarray(calibration.slope * scores.astype(np.float64) + calibration.intercept)
+        total += float(np.exp(rise * (scores[start : start + _BLOCK] - highest)).sum(dtype=np.float64))
+    return slope * highest + intercept + math.log(total)
