@@ -38,7 +38,7 @@ bench: install
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 record: install
-	$(BIN)/python benchmarks/record_attempt.py $(ARGS)
+	$(BIN)/python benchmarks/record.py $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache samekind-demo

@@ -6,7 +6,7 @@ Knows layers and matrices. Knows nothing of trainings or bundles.
 import torch
 from torch import Tensor, nn
 
-from record import interleaved, repeated
+from results import interleaved, repeated
 
 SIDE = 2048
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from record import arguments, keep, repeated
+from results import arguments, keep, repeated
 from samekind.audit import View, audit
 from samekind.data import source
 from samekind.data.labelled import LabelledImages

@@ -8,7 +8,7 @@ accuracy 0.945.
 from pathlib import Path
 from typing import Any
 
-from record import OverSeeds, arguments, keep, over_seeds, samekind
+from results import OverSeeds, arguments, keep, over_seeds, samekind
 
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "lake": (),

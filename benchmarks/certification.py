@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from record import arguments, keep
+from results import arguments, keep
 from samekind.certification import Certificate, certify, certify_gallery, smallest_fmr
 from samekind.data.source import load
 from samekind.metrics import Estimate

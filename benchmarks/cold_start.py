@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from record import Repeated, arguments, interleaved, keep, repeated
+from results import Repeated, arguments, interleaved, keep, repeated
 from samekind import glyphs
 
 

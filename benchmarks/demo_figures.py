@@ -7,7 +7,7 @@ Floors at 4 minutes on two cores: koch accuracy 0.94, lake error 0.08.
 import tempfile
 from typing import Any
 
-from record import OverSeeds, arguments, keep, over_seeds, samekind
+from results import OverSeeds, arguments, keep, over_seeds, samekind
 
 
 def metrics_of(answer: dict[str, Any]) -> dict[str, dict[str, float]]:

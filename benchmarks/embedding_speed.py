@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from arithmetic import forward_flop, product_flops
-from record import arguments, interleaved, keep, ratio, repeated
+from results import arguments, interleaved, keep, ratio, repeated
 from samekind import glyphs, load_bundle
 from samekind.bundle import Bundle, Provenance
 from samekind.encoders import build_encoder

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from record import arguments, keep
+from results import arguments, keep
 from samekind import LabelledImages, glyphs, training
 from samekind.building import PRACTICE_CLASSES, PRACTICE_SEED
 from samekind.data import source

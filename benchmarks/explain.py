@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
 
-from record import arguments, keep, repeated
+from results import arguments, keep, repeated
 from samekind import LabelledImages, Verifier, load, load_bundle
 from samekind.bundle import GRAPH, MANIFEST, Bundle, digest
 from samekind.explain import (

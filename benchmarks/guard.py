@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from record import arguments, keep
+from results import arguments, keep
 from samekind.calibration import Calibration
 from samekind.data.labelled import LabelledImages
 from samekind.data.source import load

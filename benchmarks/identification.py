@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard import unseen
-from record import arguments, keep
+from results import arguments, keep
 from samekind.calibration import Calibration
 from samekind.certification import certify_gallery
 from samekind.data.source import load

@@ -9,7 +9,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from record import CHECKOUT, arguments, keep
+from results import CHECKOUT, arguments, keep
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -20,7 +20,7 @@ from pytorch_metric_learning import losses, samplers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from record import arguments, keep
+from results import arguments, keep
 from samekind import LabelledImages, Preprocessing, load, run, split_classes
 from samekind.building import HELD_OUT
 from samekind.calibration import calibrate

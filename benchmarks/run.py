@@ -19,6 +19,8 @@ BENCHMARKS: dict[str, str] = {
     "audit": "planted wrong labels found by `samekind audit`",
     "bundle_figures": "every protocol on the shipped bundle",
     "demo_figures": "what the demo reaches, three seeds",
+    "experiment": "one recipe on held-out background alphabets",
+    "record": "the record attempt: an ensemble",
     "peer": "what five minutes give with pytorch-metric-learning",
     "speedrun": "minutes to each published line, beside pytorch-metric-learning",
 }

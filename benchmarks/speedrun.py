@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from record import arguments, keep, samekind
+from results import arguments, keep, samekind
 
 LINES: dict[str, tuple[str, float]] = {
     "Koch's verification, 0.9342": ("koch accuracy", 0.9342),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from arithmetic import forward_flop, product_flops
-from record import Repeated, arguments, keep, ratio, repeated
+from results import Repeated, arguments, keep, ratio, repeated
 from samekind import training
 from samekind.augment import Warp
 from samekind.encoders import build_encoder

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from scipy.special import expit
 
-from record import arguments, keep
+from results import arguments, keep
 from samekind import metrics
 from samekind.calibration import Calibration, calibrate
 from samekind.data.labelled import LabelledImages

@@ -14,7 +14,7 @@ from samekind.bundle import Bundle
 from samekind.recipes import RECIPES
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-SHARED = {"record", "run"}
+SHARED = {"arithmetic", "results", "run"}
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED)
 
 
@@ -84,7 +84,7 @@ def test_cold_start_stops_where_a_process_fails(tmp_path: Path) -> None:
 
 def test_candidates_take_turns() -> None:
     calls: list[str] = []
-    seconds = names_of("record")["interleaved"](
+    seconds = names_of("results")["interleaved"](
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2
     )
     assert calls == ["a", "b"] * 3  # the first of each is not timed
@@ -92,23 +92,23 @@ def test_candidates_take_turns() -> None:
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    found = names_of("record")["ratio"]([2.0, 9.0, 4.0], [1.0, 3.0, 1.0])
+    found = names_of("results")["ratio"]([2.0, 9.0, 4.0], [1.0, 3.0, 1.0])
     assert (found.median, found.min, found.max, found.runs) == (3.0, 2.0, 4.0, 3)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
     values = [0.94, 0.95, 0.97]
-    found = names_of("record")["over_seeds"](values)
+    found = names_of("results")["over_seeds"](values)
     assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 2, loc=found.mean, scale=stats.sem(values)))
     assert found.mean == pytest.approx(sum(values) / 3)
 
 
 def test_one_seed_has_no_interval() -> None:
-    found = names_of("record")["over_seeds"]([0.94])
+    found = names_of("results")["over_seeds"]([0.94])
     assert (found.mean, found.low, found.high) == (0.94, None, None)
 
 
 def test_model_flop_are_those_counted_by_hand() -> None:
-    kernels = ((32, 1, 32), (16, 32, 64), (8, 64, 128), (4, 128, 128))  # side, channels in, channels out
-    multiply_adds = sum(side**2 * inputs * 9 * outputs for side, inputs, outputs in kernels) + 512 * 64
+    kernels = ((32, 1, 32), (16, 32, 64), (8, 64, 128), (4, 128, 96))  # side, channels in, channels out
+    multiply_adds = sum(side**2 * inputs * 9 * outputs for side, inputs, outputs in kernels) + 4 * 96 * 64
     assert names_of("training_throughput")["model_flop"](RECIPES["small"]) == 6 * multiply_adds
