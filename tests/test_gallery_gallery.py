@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,13 +42,17 @@ def verifier(bundle: Bundle) -> Verifier:
     return Verifier(bundle, threads=1)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "gallery.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a gallery may be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "gallery.db")
+    database: str = request.getfixturevalue("postgres")()
+    return database
 
 
 @pytest.fixture
-def gallery(place: Path, verifier: Verifier) -> Iterator[Gallery]:
+def gallery(place: str, verifier: Verifier) -> Iterator[Gallery]:
     with Gallery.open(place, verifier) as opened:
         yield opened
 
@@ -188,7 +191,7 @@ def test_verify_is_the_verifiers_own(gallery: Gallery, drawings: LabelledImages,
         assert gallery.verify(query, ann.id) == verifier.verify(crop(query), crops)
 
 
-def test_it_follows_what_another_wrote(gallery: Gallery, drawings: LabelledImages, place: Path) -> None:
+def test_it_follows_what_another_wrote(gallery: Gallery, drawings: LabelledImages, place: str) -> None:
     fill(gallery, drawings, people=3)
     query = png(drawings, 7, 4)
     assert gallery.identify(query).identities == 3
@@ -206,7 +209,7 @@ def test_it_follows_what_another_wrote(gallery: Gallery, drawings: LabelledImage
 
 
 def test_another_model_is_refused_until_all_is_embedded_anew(
-    gallery: Gallery, drawings: LabelledImages, place: Path
+    gallery: Gallery, drawings: LabelledImages, place: str
 ) -> None:
     fill(gallery, drawings, people=4)
     before = gallery.identify(png(drawings, 2, 4), top=4)
@@ -244,7 +247,7 @@ def test_embedding_anew_by_the_same_model_changes_nothing(gallery: Gallery, veri
 
 
 def test_a_bundle_without_calibration_enrolls_but_does_not_decide(
-    bundle: Bundle, drawings: LabelledImages, place: Path
+    bundle: Bundle, drawings: LabelledImages, place: str
 ) -> None:
     bare = Verifier(replace(bundle, manifest=replace(bundle.manifest, calibration=None)))
     with Gallery.open(place, bare) as gallery:
@@ -254,7 +257,7 @@ def test_a_bundle_without_calibration_enrolls_but_does_not_decide(
 
 
 def test_a_calibration_anew_needs_no_embedding_anew(
-    bundle: Bundle, drawings: LabelledImages, place: Path, tmp_path: Path
+    bundle: Bundle, drawings: LabelledImages, place: str, tmp_path: Path
 ) -> None:
     calibration = bundle.manifest.calibration
     assert calibration is not None
@@ -304,7 +307,8 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
 
 
-def test_what_was_removed_is_in_no_file(gallery: Gallery, drawings: LabelledImages, place: Path) -> None:
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_what_was_removed_is_in_no_file(gallery: Gallery, drawings: LabelledImages, tmp_path: Path) -> None:
     gallery.enroll("before", [png(drawings, 0, 0)])
     done = gallery.enroll("Erased Name 7391", [png(drawings, 1, n) for n in range(5)], metadata={"secret 4711": "wörd"})
     gallery.enroll("after", [png(drawings, 2, 0)])
@@ -313,15 +317,15 @@ def test_what_was_removed_is_in_no_file(gallery: Gallery, drawings: LabelledImag
     traces = [b"Erased Name 7391", b"erased name 7391", b"secret 4711", "wörd".encode(), done.identity.id.encode()]
     for sample in kept:
         traces += [sample.embedding.tobytes(), sample.crop, sample.digest.encode(), sample.id.encode()]
-    before = everything_in(place.parent)
+    before = everything_in(tmp_path)
     assert all(trace in before for trace in traces if len(trace) < 200)
     gallery.remove(done.identity.id)
-    left = everything_in(place.parent)
+    left = everything_in(tmp_path)
     assert not [trace for trace in traces if trace in left]
     for sample in kept:
         blobs = (sample.embedding.tobytes(), sample.crop[60:-20])  # every PNG begins and ends alike
         parts = [blob[at : at + 16] for blob in blobs for at in range(0, len(blob) - 16, 8)]
         assert not [part for part in parts if part in left]
-    assert os.path.exists(f"{place}-wal")
+    assert (tmp_path / "gallery.db-wal").exists()
     assert gallery.check() == ()
     assert gallery.counts() == Counts(2, 2)
