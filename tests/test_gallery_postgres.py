@@ -13,12 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from psycopg.conninfo import conninfo_to_dict
 
+from samekind.calibration import Calibration
 from samekind.errors import GalleryError, MissingDataError
 from samekind.gallery import postgres as engine
+from samekind.gallery.identification import evidence
 from samekind.gallery.postgres import PostgresStore, open_postgres
 from samekind.gallery.postgres_schema import MIGRATIONS, migrate
 from samekind.gallery.records import Identity
 from samekind.gallery.rows import Rows
+from samekind.gallery.search import Search
 from samekind.gallery.store import Model, Position, StoredSample
 from samekind.similarity import SIMILARITIES, combine
 
@@ -165,6 +168,31 @@ def test_a_model_that_pgvector_has_no_index_for_is_searched_in_memory(where: str
         with store.writing() as rows:
             rows.drop_identity(ann)
         assert store.check() == ()
+
+
+def test_what_the_index_did_not_give_weighs_as_much_as_in_memory(where: str) -> None:
+    calibration = Calibration(
+        slope=4.0, intercept=-2.0, covariance=None, quantile=2.0, prior=0.5, pairs=10, classes=10, data=""
+    )
+    embeddings = drawn(3_000)
+    with opened(where) as store:
+        keys = fill(store, embeddings)
+        search = Search(store, COSINE, SIMILARITIES["cosine"])
+        with store.reading() as rows:
+            search.warm(rows)
+            assert search.nbytes < embeddings.nbytes / 2, "it is not held in memory"
+            for query in drawn(5, seed=1):
+                hits = search.search(rows, query, 5, calibration=calibration)
+                exact = SIMILARITIES["cosine"](query, embeddings)
+                best = np.argsort(-exact)
+                assert hits.keys[:10].tolist() == [keys[at] for at in best[:10]]
+                assert hits.scores[:10] == pytest.approx(exact[best[:10]], abs=1e-6)
+                assert (hits.identities, hits.references) == (3_000, (1, 1))
+                rest = evidence(calibration, exact[best[len(hits.keys) :]])
+                assert hits.others == pytest.approx(rest, abs=0.05)
+                without = search.search(rows, query, 5, calibration=calibration, without=int(hits.keys[0]))
+                assert without.keys[:9].tolist() == hits.keys[1:10].tolist()
+                assert without.identities == 2_999
 
 
 def test_an_index_out_of_step_is_named(where: str) -> None:

@@ -140,6 +140,15 @@ class Rows:
         )
         return tuple(found[id] for id in identities if id in found)
 
+    def some(self, count: int) -> tuple[int, ...]:
+        """Keys of so many identities as if drawn at random, and always the same ones of the same identities."""
+        rows = self._query(
+            """SELECT key FROM identity WHERE collection = :collection
+               ORDER BY (key * 2654435761) % 4294967291 LIMIT :count""",
+            count=count,
+        )
+        return tuple(key for (key,) in rows)
+
     def by_keys(self, keys: Sequence[int] | Keys) -> tuple[tuple[int, Identity], ...]:
         """These identities, in this order, each with its key; those that are gone are left out."""
         wanted = [int(key) for key in keys]

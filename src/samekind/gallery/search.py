@@ -14,12 +14,18 @@ from samekind.calibration import Calibration
 from samekind.gallery.identification import evidence
 from samekind.gallery.matrix import Matrix
 from samekind.gallery.rows import Rows
-from samekind.gallery.store import Keys, Model, Position, Spread, Store
+from samekind.gallery.store import Embedded, Keys, Model, Position, Spread, Store
 from samekind.gallery.transactions import refuse_other
 from samekind.similarity import Similarity, combine
 
 INDEXED = 100
 """Candidates that an index is asked for at least: it may miss some of the best."""
+
+BACKGROUND = 2_000
+"""Identities by which the evidence of all that an index did not give is estimated."""
+
+DRIFT = 0.05
+"""Share of its identities by which a collection may grow or shrink before that background is drawn anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,7 @@ class Search:
         self._position = Position()
         self._revision = -1
         self._spread: tuple[int, Spread] | None = None  # of a revision
+        self._background: tuple[int, Embedded] | None = None  # of how many identities, one row each
 
     @property
     def nbytes(self) -> int:
@@ -66,7 +73,7 @@ class Search:
         return self._matrix.nbytes
 
     def warm(self, rows: Rows) -> None:
-        """Read all that a search in memory needs, and nothing where the store has an index.
+        """Read all that a search in memory needs, and no more than a sample where the store has an index.
 
         Raises:
             GalleryError: the collection is another model's.
@@ -74,6 +81,8 @@ class Search:
         self._check(rows)
         if self._store.nearest(np.ones(self.model.dim, np.float32), 1) is None:
             self._follow(rows)
+        else:
+            self._sample(rows, rows.spread().identities)
 
     def search(
         self,
@@ -108,24 +117,35 @@ class Search:
     def _indexed(
         self, rows: Rows, query: NDArray[np.float32], keys: Keys, calibration: Calibration, without: int | None
     ) -> Hits:
-        """Scores the candidates exactly; each of the others is taken to be as alike as the last of them."""
+        """Scores the candidates exactly, and estimates the evidence of all others by those of a sample."""
         if self._spread is None or self._spread[0] != rows.revision:
             self._spread = (rows.revision, rows.spread())
         spread = self._spread[1]
-        identities = spread.identities - (without is not None)
-        embedded = rows.embedded(keys[keys != without])
-        parts = np.split(embedded.embeddings, np.cumsum(embedded.sizes)[:-1]) if len(embedded.keys) else []
-        there = np.flatnonzero(embedded.sizes)  # some may be gone since
-        if not len(there):
-            return Hits(embedded.keys[:0], np.empty(0, np.float32), -math.inf, max(identities, 0), (1, 1))
-        scores = self._similarity(query, np.stack([combine(parts[at]) for at in there]))
+        candidates = _each_combined(rows.embedded(keys[keys != without]))  # some may be gone since
+        count = len(candidates.keys)
+        identities = max(spread.identities - (without is not None), count)
+        if not count:
+            return Hits(candidates.keys, np.empty(0, np.float32), -math.inf, identities, (1, 1))
+        scores = self._similarity(query, candidates.embeddings)
         order = np.argsort(-scores, kind="stable")
-        unseen = max(identities - len(there), 0)
-        others = evidence(calibration, scores[order[-1:]]) + math.log(unseen) if unseen else -math.inf
-        found = embedded.keys[there][order]
-        return Hits(
-            found, scores[order], others, max(identities, len(found)), (max(spread.fewest, 1), max(spread.most, 1))
-        )
+        others = -math.inf
+        if unseen := identities - count:
+            background = self._sample(rows, spread.identities)
+            rest = ~np.isin(background.keys, candidates.keys) & (background.keys != without)
+            # none of the others is more alike than the last of the candidates, up to what the index missed
+            alike = np.minimum(self._similarity(query, background.embeddings[rest]), scores[order[-1]])
+            alike = alike if len(alike) else scores[order[-1:]]
+            others = evidence(calibration, alike) + math.log(unseen / len(alike))
+        references = (max(spread.fewest, 1), max(spread.most, 1))
+        return Hits(candidates.keys[order], scores[order], others, identities, references)
+
+    def _sample(self, rows: Rows, identities: int) -> Embedded:
+        """Some identities, the same ones for whoever asks."""
+        held = self._background
+        if held is None or abs(identities - held[0]) > DRIFT * held[0]:
+            held = (identities, _each_combined(rows.embedded(rows.some(BACKGROUND))))
+            self._background = held
+        return held[1]
 
     def _check(self, rows: Rows) -> None:
         """Where the collection changed: it must be the same model's still."""
@@ -143,3 +163,12 @@ class Search:
                 self._matrix.apply(changes.embedded)
                 self._position, complete = changes.position, changes.complete
             self._revision = max(self._revision, rows.revision)
+
+
+def _each_combined(embedded: Embedded) -> Embedded:
+    """One row an identity; those without samples are left out."""
+    there = np.flatnonzero(embedded.sizes)
+    parts = np.split(embedded.embeddings, np.cumsum(embedded.sizes)[:-1]) if len(there) else []
+    rows = [combine(parts[at]) for at in there]
+    joined = np.stack(rows) if rows else embedded.embeddings[:0]
+    return Embedded(embedded.keys[there], np.ones(len(there), np.int64), np.asarray(joined, dtype=np.float32))
