@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samekind.data.folder import load_csv, load_folder
+from samekind.data.folder import images_of, load_csv, load_folder
 from samekind.errors import InputError, MissingDataError, SamekindError
 
 
@@ -41,6 +41,17 @@ def test_sub_folders_are_classes(animals: Path) -> None:
     assert not data.characters
     assert data.name == str(animals)
     assert int(np.asarray(data[1][0])[0, 0]) == 50
+
+
+def test_files_are_listed_unopened(animals: Path) -> None:
+    (animals / "cat" / "broken.png").write_bytes(b"x")
+    found = images_of(animals)
+    assert {name: [path.name for path in paths] for name, paths in found.items()} == {
+        "cat": ["1.png", "2.PNG", "broken.png"],
+        "Übung macht": ["2.JPEG", "ö 1.jpg"],
+    }
+    with pytest.raises(MissingDataError, match="no such folder"):
+        images_of(animals / "none")
 
 
 def test_folders_of_folders_are_groups(animals: Path) -> None:

@@ -302,6 +302,7 @@ def test_collections_do_not_see_each_other(store: Store, where: str) -> None:
     with second.writing() as rows:
         assert_unknown(rows, id=ann, name="Ann", sample=hexadecimal(1), digest=f"{1:064x}")
         assert rows.event(hexadecimal(20_001)) is None
+        assert rows.used([ann, hexadecimal(1), hexadecimal(2)]) == {ann, hexadecimal(1)}
         assert rows.counts() == Counts(0, 0)
         rows.drop_identity(ann)
         rows.add_identity(Identity(hexadecimal(77), "Ann", {}, 0, WHEN))

@@ -1,7 +1,7 @@
 """The command `samekind`: wires everything, and is the only place that does.
 
 With --json one JSON object goes to standard output and nothing else; progress and messages go to standard error.
-Exit codes: 0 done or same, 1 different, 2 wrong use or bad input, 3 cannot tell.
+Exit codes: 0 done, same or found, 1 different or nobody, 2 wrong use or bad input, 3 cannot tell.
 Each command imports what it needs when it runs, so that `--help` is quick and only `train` and `demo` import torch.
 """
 
@@ -15,8 +15,11 @@ import typer
 from samekind.commands.audit import audit
 from samekind.commands.calibrate import calibrate
 from samekind.commands.demo import demo
+from samekind.commands.enroll import enroll
 from samekind.commands.evaluate import evaluate
 from samekind.commands.explain import explain
+from samekind.commands.gallery import gallery
+from samekind.commands.identify import identify
 from samekind.commands.keys import keys
 from samekind.commands.plan import plan
 from samekind.commands.reproduce import reproduce
@@ -53,8 +56,9 @@ def root(
         raise typer.Exit(WRONG)
 
 
-for command in (verify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo, serve):
+for command in (verify, enroll, identify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo, serve):
     app.command()(command)
+app.add_typer(gallery, name="gallery")
 app.add_typer(keys, name="keys")
 
 

@@ -69,6 +69,43 @@ def training_progress() -> "Iterator[Callable[[Progress], None]]":
         yield report
 
 
+@contextmanager
+def counting_progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Shows on standard error how much of something is done.
+
+    Args:
+        what: is done, e.g. "enrolling".
+        total: how many there are of it.
+        unit: in the plural, e.g. "images".
+    Yields:
+        To be called with how many are done. On a terminal it moves a bar, elsewhere it says ten lines in all.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        printed = 0
+
+        def report(done: int) -> None:
+            nonlocal printed
+            bar.update(task, completed=done)
+            if not console.is_terminal and total and (tenths := 10 * done // total) > printed:
+                printed = tenths
+                say(f"{what}: {done:,} of {total:,} {unit}")
+
+        yield report
+
+
 def print_evaluations(evaluations: "Sequence[Evaluation]") -> None:
     """A table on standard output: each metric with its interval, and published figures below it."""
     from rich.console import Console

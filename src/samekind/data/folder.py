@@ -72,6 +72,26 @@ def load_folder(path: Path, *, on_bad_image: str = "skip", min_images: int = 2) 
             few images, or an image cannot be read and on_bad_image is "error".
         MissingDataError: there is no such folder.
     """
+    return _load(str(path), _entries(path), on_bad_image=on_bad_image, min_images=min_images)
+
+
+def images_of(path: Path) -> dict[str, tuple[Path, ...]]:
+    """The files of each class of a folder, none of them opened.
+
+    Args:
+        path: the folder, laid out as `load_folder` takes it; one class is enough.
+    Returns:
+        By name of the class, in the order of names.
+    Raises:
+        InputError, MissingDataError: as `load_folder`.
+    """
+    found: dict[str, list[Path]] = {}
+    for entry in _entries(path):
+        found.setdefault(entry.label, []).append(entry.path)
+    return {label: tuple(paths) for label, paths in found.items()}
+
+
+def _entries(path: Path) -> list[_Entry]:
     if not path.exists():
         raise MissingDataError(f"{path}: no such folder; expected one sub-folder a class")
     if not path.is_dir():
@@ -97,7 +117,7 @@ def load_folder(path: Path, *, on_bad_image: str = "skip", min_images: int = 2) 
     empty = [str(folder.relative_to(path)) for folder, (_, images) in inner.items() if not images]
     if empty:
         raise InputError(f"{path}: empty classes: {_some(empty)}; fill or remove them")
-    entries = [
+    return [
         _Entry(
             path=image,
             name=image.relative_to(path).as_posix(),
@@ -107,7 +127,6 @@ def load_folder(path: Path, *, on_bad_image: str = "skip", min_images: int = 2) 
         for folder, (_, images) in inner.items()
         for image in images
     ]
-    return _load(str(path), entries, on_bad_image=on_bad_image, min_images=min_images)
 
 
 def load_csv(path: Path, *, on_bad_image: str = "skip", min_images: int = 2) -> Loaded:

@@ -3,13 +3,13 @@
 Knows rows and pictures. Repairs nothing.
 """
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from samekind.errors import GalleryError
+from samekind.gallery.pictures import damage
+from samekind.gallery.records import Identity
 from samekind.gallery.reembedding import everybody
+from samekind.gallery.rows import Rows
 from samekind.gallery.store import Store, StoredSample
 
 
@@ -21,15 +21,20 @@ def problems(store: Store) -> tuple[str, ...]:
         with store.reading() as rows:
             dim = rows.state().model.dim
             for identity in everybody(rows):
-                samples = rows.contents(identity.id)
-                if not samples:
-                    found.append(f"{identity.name}: no sample is left of it")
-                for sample in samples:
-                    if what := _wrong(sample, dim):
-                        found.append(f"{identity.name}: sample {sample.id}: {what}")
+                found += [f"{identity.name}: {what}" for what in _wrong_with(rows, identity, dim)]
     except GalleryError as error:  # too damaged to be read to its end
         found.append(str(error))
     return tuple(found)
+
+
+def _wrong_with(rows: Rows, identity: Identity, dim: int) -> list[str]:
+    try:
+        samples = rows.contents(identity.id)
+    except GalleryError as error:
+        return [str(error)]
+    if not samples:
+        return ["no sample is left of it"]
+    return [f"sample {sample.id}: {what}" for sample in samples if (what := _wrong(sample, dim))]
 
 
 def _wrong(sample: StoredSample, dim: int) -> str | None:
@@ -37,9 +42,4 @@ def _wrong(sample: StoredSample, dim: int) -> str | None:
         return f"an embedding of {len(sample.embedding)} numbers, expected {dim}"
     if not np.isfinite(sample.embedding).all():
         return "an embedding that is not finite"
-    try:
-        with Image.open(io.BytesIO(sample.crop), formats=["PNG"]) as picture:
-            picture.verify()
-    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, ...
-        return f"a damaged picture ({error})"
-    return None
+    return damage(sample.crop)

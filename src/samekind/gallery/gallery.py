@@ -12,7 +12,8 @@ from samekind.errors import EnrolmentRefusedError, InputError, NotEnrolledError
 from samekind.gallery import transactions
 from samekind.gallery.examination import problems
 from samekind.gallery.identification import Match, decide
-from samekind.gallery.intake import Source, embed, listed, read, take
+from samekind.gallery.intake import Taken, embed, listed, read, take
+from samekind.gallery.names import clean_metadata, clean_name
 from samekind.gallery.records import Enrolment, Identification, Identity, Sample
 from samekind.gallery.reembedding import model_of, reembed
 from samekind.gallery.rivals import concerns_of
@@ -69,7 +70,7 @@ class Gallery:
             MissingExtraError: the extra `postgres` is not installed.
         """
         founding = model_of(verifier) if create else None
-        store = open_store(where, transactions.clean_name(collection), founding=founding)
+        store = open_store(where, collection, founding=founding)
         try:
             return cls(store, verifier)
         except BaseException:
@@ -104,8 +105,8 @@ class Gallery:
             EnrolmentRefusedError: the guard has concerns, under `strict`.
             GalleryError: the store cannot be written, or the collection is another model's by now.
         """
-        cleaned = transactions.clean_name(name)
-        noted = None if metadata is None else transactions.clean_metadata(metadata)
+        cleaned = clean_name(name)
+        noted = None if metadata is None else clean_metadata(metadata)
         with self.store.reading() as rows:
             held = _held(rows, rows.find(cleaned))
         return self._enroll(cleaned, held, listed(images), metadata=noted, strict=strict)
@@ -271,13 +272,13 @@ class Gallery:
         identity: str | None = None,
     ) -> Enrolment:
         present = self._present
-        fresh: dict[str, tuple[int, Source]] = {}
+        fresh: dict[str, tuple[int, Taken]] = {}
         for at, image in enumerate(images):
             source = read(image)
-            if source.digest not in held:
-                fresh.setdefault(source.digest, (at, source))
+            if source.digest not in held and source.digest not in fresh:
+                fresh[source.digest] = at, take(source, present.verifier)
         positions = [at for at, _ in fresh.values()]
-        taken = [take(source, present.verifier) for _, source in fresh.values()]
+        taken = [one for _, one in fresh.values()]
         embeddings = embed(taken, present.verifier)
         with self.store.reading() as rows:
             raised = concerns_of(

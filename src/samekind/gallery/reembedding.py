@@ -28,7 +28,7 @@ def everybody(rows: Rows, *, at_once: int = 1_000) -> Iterator[Identity]:
         after = part[-1].name
 
 
-def reembed(store: Store, verifier: Verifier, *, report: Callable[[int, int], None] | None = None) -> int:
+def reembed(store: Store, verifier: Verifier, *, report: Callable[[int], None] | None = None) -> int:
     """Embed all samples anew, in one transaction; nobody sees a part of it.
 
     What takes long happens before the transaction; it embeds only what came in meanwhile.
@@ -36,7 +36,7 @@ def reembed(store: Store, verifier: Verifier, *, report: Callable[[int, int], No
     Args:
         store: whose collection.
         verifier: the other model, or the same.
-        report: told after each identity how many samples are embedded and of how many.
+        report: told after each identity how many samples are embedded.
     Returns:
         How many samples.
     """
@@ -48,11 +48,10 @@ def reembed(store: Store, verifier: Verifier, *, report: Callable[[int, int], No
         return {sample.id: done[sample.id] for sample in samples}
 
     with store.reading() as rows:
-        total = rows.counts().samples
         for identity in everybody(rows):
             embedded(rows.contents(identity.id))
             if report is not None:
-                report(len(done), total)
+                report(len(done))
     count = 0
     with store.writing() as rows:
         rows.set_model(model_of(verifier))

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from samekind.errors import GalleryError
 from samekind.gallery.records import Identity, Sample
 from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Position, Spread, State, StoredSample
 
@@ -175,6 +176,13 @@ class Rows:
         """The identity of a name."""
         return next((_identity(row) for row in self._query(f"{_IDENTITY} AND name = :name", name=name)), None)
 
+    def used(self, ids: Sequence[str]) -> frozenset[str]:
+        """Of these ids, those that an identity or a sample has, in whatever collection of this database."""
+        tables = ("identity", "sample")
+        return frozenset(
+            row[0] for table in tables for row in self._in(f"SELECT id FROM {table} WHERE id IN ({{}})", list(ids))
+        )
+
     def holding(self, digest: str) -> tuple[Identity, ...]:
         """The identities that hold an image of this digest."""
         held = "SELECT identity FROM sample WHERE digest = :digest"
@@ -207,7 +215,7 @@ class Rows:
         columns = "id, sample.digest, sample.created, embedding, (SELECT png FROM crop WHERE crop.sample = sample.key)"
         rows = self._query(_OF_SAMPLE.format(columns) + " AND identity.id = :id ORDER BY sample.key", id=identity)
         return tuple(
-            StoredSample(id, digest, created, np.frombuffer(embedding, "<f4").astype(np.float32), bytes(png))
+            StoredSample(id, digest, created, _numbers(embedding), bytes(png or b""))
             for id, digest, created, embedding, png in rows
         )
 
@@ -363,9 +371,17 @@ def _embedded(keys: Sequence[int], rows: "Iterator[tuple[Any, ...]] | list[tuple
     for key, embedding in rows:
         of_key[key].append(embedding)
     sizes = np.fromiter((len(of_key[key]) for key in keys), np.int64, len(keys))
-    joined = b"".join(blob for key in keys for blob in of_key[key])
-    embeddings = np.frombuffer(joined, "<f4").reshape(-1, dim).astype(np.float32, copy=False)
-    return Embedded(np.asarray(keys, dtype=np.int64), sizes, embeddings)
+    numbers = _numbers(b"".join(blob for key in keys for blob in of_key[key]))
+    if len(numbers) != sizes.sum() * dim:
+        raise GalleryError(f"damaged: an embedding has not {dim} numbers; `samekind gallery check` says which")
+    return Embedded(np.asarray(keys, dtype=np.int64), sizes, numbers.reshape(-1, dim))
+
+
+def _numbers(blob: bytes) -> NDArray[np.float32]:
+    """As they are stored: float32, the lowest byte first. Raises GalleryError where a part of one is missing."""
+    if len(blob) % 4:
+        raise GalleryError("damaged: an embedding is cut off; `samekind gallery check` says which")
+    return np.frombuffer(blob, "<f4").astype(np.float32, copy=False)
 
 
 def _json(metadata: Mapping[str, str]) -> str:

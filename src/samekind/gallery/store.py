@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.errors import MissingExtraError
+from samekind.gallery.names import clean_name
 
 if TYPE_CHECKING:
     from samekind.gallery.rows import Rows
@@ -159,14 +160,14 @@ def open_store(where: str | os.PathLike[str], collection: str = "default", *, fo
 
     Args:
         where: a file (SQLite), or a URL `postgresql://...` or `postgres://...`.
-        collection: its name.
+        collection: its name, as that of an identity.
         founding: the model for which database and collection are made where they are missing; None: they must be there.
     Raises:
         MissingDataError: they are missing.
         GalleryError: the database cannot be opened, or is no gallery, or of a newer samekind.
         MissingExtraError: the extra `postgres` is not installed.
     """
-    text = os.fspath(where)
+    text, collection = os.fspath(where), clean_name(collection)
     if text.startswith(("postgresql://", "postgres://")):
         try:
             postgres = import_module("samekind.gallery.postgres")

@@ -8,18 +8,14 @@ what comes in one go is undone in one go, and metadata that it replaced come bac
 
 import datetime
 import secrets
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from samekind.errors import GalleryError, InputError, NotEnrolledError
+from samekind.gallery.names import normal
 from samekind.gallery.records import Identity, Sample
 from samekind.gallery.rows import Rows
 from samekind.gallery.store import Model, StoredSample
-
-LONGEST_NAME = 200
-MOST_METADATA = 10_000
-"""Characters of metadata, keys and values together."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +41,18 @@ def enroll(
     model: Model,
     metadata: Mapping[str, str] | None = None,
     identity: str | None = None,
+    new: Identity | None = None,
 ) -> Enrolled:
     """Add samples to an identity, and make it where it is new.
 
     Args:
         rows: of a writing transaction.
-        name: as `clean_name` gives it.
+        name: as `names.clean_name` gives it.
         samples: those that the identity holds already, and those given twice, are left out.
         model: that made the embeddings.
-        metadata: in place of what is noted, as `clean_metadata` gives it; None leaves that.
+        metadata: in place of what is noted, as `names.clean_metadata` gives it; None leaves that.
         identity: id of the one that must be there; then the name means nothing.
+        new: as what it is made where it is new; its number of samples means nothing. None: with an id of its own.
     Raises:
         NotEnrolledError: there is no such identity.
         InputError: a new identity has no sample.
@@ -63,8 +61,8 @@ def enroll(
     refuse_other(rows, model)
     found = rows.find(name) if identity is None else get(rows, identity)
     held = {sample.digest for sample in rows.samples(found.id)} if found else set()
-    new = {sample.digest: sample for sample in reversed(samples) if sample.digest not in held}
-    added = [new[digest] for digest in dict.fromkeys(sample.digest for sample in samples) if digest in new]
+    first = {sample.digest: sample for sample in reversed(samples)}
+    added = [first[digest] for digest in dict.fromkeys(sample.digest for sample in samples) if digest not in held]
     changed = metadata is not None and (found is None or dict(metadata) != found.metadata)
     if found is None and not added:
         raise InputError(f"expected at least one image of {name}, got none")
@@ -73,7 +71,7 @@ def enroll(
     id, created = new_id(), now()
     earlier = None
     if found is None:
-        found = Identity(new_id(), name, dict(metadata or {}), 0, created)
+        found = new or Identity(new_id(), name, dict(metadata or {}), 0, created)
         rows.add_identity(found)
     elif metadata is not None and changed:
         earlier = found.metadata
@@ -130,7 +128,7 @@ def get(rows: Rows, identity: str) -> Identity:
 
 def find(rows: Rows, name: str) -> Identity:
     """The identity of a name. Raises NotEnrolledError where there is none."""
-    found = rows.find(unicodedata.normalize("NFC", name).strip())
+    found = rows.find(normal(name))
     if found is None:
         raise NotEnrolledError(f"nobody is enrolled as {name}; `samekind gallery list` names those who are")
     return found
@@ -144,37 +142,6 @@ def refuse_other(rows: Rows, model: Model) -> None:
             f"this collection was embedded by the bundle {held.fingerprint[:12]}, not by {model.fingerprint[:12]}: use "
             "that one, or embed all of it anew by `samekind gallery reembed`"
         )
-
-
-def clean_name(name: str) -> str:
-    """A name as it is kept: NFC, trimmed.
-
-    Raises:
-        InputError: it is empty, longer than LONGEST_NAME, or holds a control character or a half of a surrogate pair.
-    """
-    cleaned = unicodedata.normalize("NFC", name).strip()
-    if not 1 <= len(cleaned) <= LONGEST_NAME:
-        raise InputError(f"expected a name of 1 to {LONGEST_NAME} characters, got {len(cleaned)}")
-    if bad := next((c for c in cleaned if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None):
-        raise InputError(f"expected a name without control characters, got one with U+{ord(bad):04X}")
-    return cleaned
-
-
-def clean_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata as they are kept.
-
-    Raises:
-        InputError: they hold something else than text, more than MOST_METADATA characters, or a character that no file
-            can hold.
-    """
-    cleaned = dict(metadata)
-    if not all(isinstance(text, str) for pair in cleaned.items() for text in pair):
-        raise InputError("expected metadata of text by text")
-    if (length := sum(len(key) + len(value) for key, value in cleaned.items())) > MOST_METADATA:
-        raise InputError(f"expected at most {MOST_METADATA:,} characters of metadata, got {length:,}")
-    if any(c == "\x00" or "\ud800" <= c <= "\udfff" for pair in cleaned.items() for text in pair for c in text):
-        raise InputError("expected metadata without zero characters and halves of surrogate pairs")
-    return cleaned
 
 
 def new_id() -> str:
