@@ -230,7 +230,7 @@ class Rows:
         )
         for identity, earlier, key, later in rows:
             samples = self._query("SELECT id FROM sample WHERE enrolment = :enrolment ORDER BY key", enrolment=key)
-            replaced = None if earlier is None else json.loads(earlier)
+            replaced = None if earlier is None else _notes(earlier)
             return Event(id, identity, tuple(row[0] for row in samples), replaced, later > 0)
         return None
 
@@ -362,7 +362,7 @@ class Rows:
 
 def _identity(row: Sequence[Any]) -> Identity:
     id, name, metadata, samples, created = row
-    return Identity(id, name, json.loads(metadata), samples, created)
+    return Identity(id, name, _notes(metadata), samples, created)
 
 
 def _embedded(keys: Sequence[int], rows: "Iterator[tuple[Any, ...]] | list[tuple[Any, ...]]", dim: int) -> Embedded:
@@ -382,6 +382,13 @@ def _numbers(blob: bytes) -> NDArray[np.float32]:
     if len(blob) % 4:
         raise GalleryError("damaged: an embedding is cut off; `samekind gallery check` says which")
     return np.frombuffer(blob, "<f4").astype(np.float32, copy=False)
+
+
+def _notes(text: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise GalleryError("damaged: metadata cannot be read; put a backup in place of the gallery") from None
 
 
 def _json(metadata: Mapping[str, str]) -> str:

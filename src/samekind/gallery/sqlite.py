@@ -247,3 +247,5 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         raise GalleryError(f"{path}: {_EXPLAINED.get(code, error)}") from None
+    except UnicodeDecodeError:  # of an error's own text too, which may tell of a damaged name
+        raise GalleryError(f"{path}: {_EXPLAINED[sqlite3.SQLITE_CORRUPT]}") from None
