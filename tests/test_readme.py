@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from browser import served
 from samekind.bundle import shipped
 
 README = Path(__file__).parent.parent / "README.md"
@@ -66,6 +68,10 @@ def test_the_commands_run(desk: Path) -> None:
             continue
         if "certified" in command and "verify" in command and not (desk / "certified").exists():
             continue  # it was calibrated on data that is not here
+        if command[1] == "serve":
+            with served(desk, *command[2:]) as address:
+                assert "samekind" in httpx.get(address).text
+            continue
         arguments = [*command[1:]]
         if "--minutes" in arguments:  # a reader has the time to wait
             arguments[arguments.index("--minutes") + 1] = "0.05"

@@ -101,7 +101,7 @@ export function adding(context) {
     });
     put(status, said);
     said.focus();
-    if (outcome.added) {
+    if (outcome.added && !outcome.stopped) {
       pictures.reset();
       rows.reset();
       name.value = "";
@@ -111,5 +111,6 @@ export function adding(context) {
     context.refresh();
   }
 
+  addEventListener("beforeunload", (event) => running && event.preventDefault());
   return { element, show: () => running ?? put(status), take };
 }

@@ -36,6 +36,10 @@ export function identify(section, context) {
   let running = null;
 
   function idle() {
+    if (context.model && !context.model.gallery) {
+      put(answer, empty("This service has no gallery", "It compares, but knows nobody to search for."));
+      return;
+    }
     const enrolled = context.model?.gallery?.identities;
     if (enrolled === 0) {
       put(answer, empty("Nobody is enrolled yet", "Add somebody or something to the gallery first; one picture each is enough.",

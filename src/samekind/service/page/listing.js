@@ -7,6 +7,7 @@ import { empty, failed, waiting } from "./state.js";
 import { count, many } from "./words.js";
 
 const PAGE = 24;
+const MOST = 200; // that the service lists at a time
 const PAUSE = 250; // ms without a key before a search
 
 export function listing(context, removals) {
@@ -15,6 +16,7 @@ export function listing(context, removals) {
   let total = 0;
   let running = null;
   let timer = null;
+  let left = 0; // where the page was scrolled to when one was opened
 
   const field = h("input", {
     type: "search", id: "search", placeholder: "Search by name", autocomplete: "off", spellcheck: false, dir: "auto",
@@ -32,14 +34,14 @@ export function listing(context, removals) {
       h("a", { href: "#gallery/add", className: "button main" }, icon("add"), h("span", {}, "Add"))),
     tally, grid, foot);
 
-  async function load(afresh) {
+  async function load(afresh, limit = PAGE) {
     running?.abort();
     running = new AbortController();
     const { signal } = running;
     const search = field.value.trim();
     const wait = setTimeout(() => put(foot, waiting("Loading …")), 250);
     try {
-      const page = await api.identities({ after: afresh ? null : next, limit: PAGE, search }, signal);
+      const page = await api.identities({ after: afresh ? null : next, limit, search }, signal);
       if (signal.aborted) return;
       const from = afresh ? 0 : known.length;
       known = afresh ? page.identities : [...known, ...page.identities];
@@ -57,13 +59,13 @@ export function listing(context, removals) {
   }
 
   function tell(search) {
-    const left = known.filter(({ id }) => !removals.has(id)).length;
-    const all = search ? left : total - (known.length - left);
-    if (!left) tally.textContent = "";
-    else if (!search) tally.textContent = `${count(left)} of ${many(all, "identity", "identities")}`;
-    else tally.textContent = next === null ? `${many(left, "name matches", "names match")}` : `the first ${count(left)} names that match`;
-    if (left || next !== null) {
-      put(foot, next !== null && button(search ? "Show more" : `Show ${count(Math.min(PAGE, all - left))} more`, null, () => load(false)));
+    const here = known.filter(({ id }) => !removals.has(id)).length;
+    const all = search ? here : total - (known.length - here);
+    if (!here) tally.textContent = "";
+    else if (!search) tally.textContent = `${count(here)} of ${many(all, "identity", "identities")}`;
+    else tally.textContent = next === null ? `${many(here, "name matches", "names match")}` : `the first ${count(here)} names that match`;
+    if (here || next !== null) {
+      put(foot, next !== null && button(search ? "Show more" : `Show ${count(Math.min(PAGE, all - here))} more`, null, () => load(false)));
     } else if (search) {
       put(foot, empty("No such name", "Nobody's name matches what you typed.", button("Show all", null, () => {
         field.value = "";
@@ -79,7 +81,7 @@ export function listing(context, removals) {
 
   function card(one) {
     const frame = h("span", { className: "frame" });
-    const link = h("a", { href: `#gallery/${one.id}`, className: "open" }, frame, given(one.name, { className: "name", dir: "auto" }));
+    const link = h("a", { href: `#gallery/${one.id}`, className: "open", onclick: () => (left = scrollY) }, frame, given(one.name, { className: "name", dir: "auto" }));
     const item = h("li", { className: "person card" }, link,
       h("div", { className: "person-foot" }, h("span", { className: "note" }, many(one.samples, "image")),
         button("Remove", "trash", () => {
@@ -101,7 +103,12 @@ export function listing(context, removals) {
 
   return {
     element,
-    show: () => load(true),
+    /** As far as it was shown before, and where. */
+    async show() {
+      await load(true, Math.min(MOST, Math.max(PAGE, known.length)));
+      scrollTo(0, left);
+      left = 0;
+    },
     /** After a removal, or after one was taken back. */
     refresh() {
       hide();

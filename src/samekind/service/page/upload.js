@@ -41,10 +41,10 @@ export async function upload(groups, { strict = false, metadata, bounds, signal,
         const concerns = problem.body.concerns ?? [];
         outcome.refused.push({ group, files, detail: problem.message });
         outcome.concerns.push(...concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })));
-      } else if (problem.kind === "input" && files.length > 1) {
+      } else if (files.length > 1 && /problem-(bad-image|too-large)$/.test(problem.body?.type)) {
         for (const file of files) await send(group, [file]); // one bad image is no reason to lose the others
       } else if (problem.kind === "input") {
-        outcome.failed.push({ file: files[0], name: group.name, detail: problem.message });
+        outcome.failed.push({ file: files.length === 1 ? files[0] : null, name: group.name, detail: problem.message });
       } else {
         throw problem;
       }
