@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -159,6 +160,25 @@ def test_without_a_gallery_it_only_verifies(model: Verifier) -> None:
         for answer in (client.get("/v1/identities"), client.post("/v1/identify", files={"image": drawing(0, 0)})):
             assert answer.status_code == 404
             assert answer.json()["type"].endswith("#problem-no-gallery")
+
+
+def test_who_waits_to_enroll_keeps_nobody_from_verifying(model: Verifier, tmp_path: Path) -> None:
+    place = tmp_path / "gallery.db"
+    app = create_app(model, gallery=lambda one: Gallery.open(place, one))
+    with TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(6) as pool:
+        other = sqlite3.connect(place, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # another process that writes
+        waiting = [
+            pool.submit(client.post, "/v1/identities", files={"image": drawing(kind, 0)}, data={"name": str(kind)})
+            for kind in range(6)
+        ]
+        for _ in range(3):
+            pair = {"query": drawing(0, 0), "reference": drawing(0, 1)}
+            assert client.post("/v1/verify", files=pair).status_code == 200
+        assert not any(one.done() for one in waiting)
+        other.execute("ROLLBACK")
+        other.close()
+        assert [one.result(20).status_code for one in waiting] == [201] * 6
 
 
 def test_a_model_without_threshold_is_not_served(bundle: Bundle) -> None:

@@ -77,7 +77,7 @@ def enrolling(service: Service) -> APIRouter:
         noted = metadata(came.fields["metadata"]) if "metadata" in came.fields else None
         name, several = came.fields["name"], came.files["image"]
         call = lambda: gallery().enroll(name, several, metadata=noted, strict=strict)  # noqa: E731
-        return answer(await service.work(came.files, call), 201)
+        return answer(await service.work(came.files, call, writes=True), 201)
 
     @router.post(
         "/v1/identities/{id}/samples",
@@ -92,6 +92,7 @@ def enrolling(service: Service) -> APIRouter:
         came = await read_form(request, more, limit=limits.body)
         strict = flag(came.fields.get("strict", "false"), "strict")
         several = came.files["image"]
-        return answer(await service.work(came.files, lambda: gallery().add(id, several, strict=strict)), 201)
+        call = lambda: gallery().add(id, several, strict=strict)  # noqa: E731
+        return answer(await service.work(came.files, call, writes=True), 201)
 
     return router

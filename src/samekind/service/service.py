@@ -4,6 +4,7 @@ Knows the model, the gallery, the batcher and the threads. Knows nothing of HTTP
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -55,8 +56,8 @@ class Service:
             )
         self.settings = settings
         self.batcher = Batcher(model.embed_batch, observe=observe)
-        self.verifier = model.through(self.batcher)
-        self.workers = Workers(THREADS)
+        self.workers = Workers(THREADS, turns=max(2, os.cpu_count() or 1))
+        self.verifier = model.through(self.workers.aside(self.batcher))
         self._heavy = asyncio.Semaphore(HEAVY)
         self._gallery = None if gallery is None else gallery(self.verifier)
 
@@ -76,12 +77,13 @@ class Service:
         for size in (self.batcher.size, 1, 2):
             self.batcher(np.zeros((size, channels, side, side), np.float32))
 
-    async def work(self, images: Mapping[str, Sequence[bytes]], call: Callable[[], T]) -> T:
+    async def work(self, images: Mapping[str, Sequence[bytes]], call: Callable[[], T], *, writes: bool = False) -> T:
         """The result of a call on images, in a thread.
 
         Args:
             images: by the name of their field.
             call: on them; runs only if their headers are fine.
+            writes: whether it may have to wait for others that write to the gallery.
         Raises:
             ImageError: one cannot be read; the text begins with the name of its field.
         """
@@ -95,10 +97,11 @@ class Service:
         def light() -> tuple[T, None] | None:
             return (decoded(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
 
-        done = await self.workers.run(light)
+        run = self.workers.run if writes else self.workers.compute
+        done = await run(light)
         if done is None:
             async with self._heavy:
-                return await self.workers.run(decoded)
+                return await run(decoded)
         return done[0]
 
     def close(self) -> None:
