@@ -11,6 +11,8 @@ from pathlib import Path
 BENCHMARKS: dict[str, str] = {
     "cold_start": "seconds from a cold process to a decision",
     "embedding_speed": "images embedded a second on one core, against PyTorch",
+    "service_start": "seconds until a service is ready",
+    "service_load": "what a service can do, and what it does when asked for more",
     "training_throughput": "share of the processor's arithmetic that training uses",
     "installed_size": "megabytes on disk without extras",
     "certification": "whether certified false match rates hold, and what they cost",

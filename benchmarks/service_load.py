@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 import uvicorn
 
-from record import arguments, keep, ratio, repeated
+from results import arguments, keep, ratio, repeated
 from samekind import glyphs
 from samekind.service.app import create_app
 from samekind.service.server import bind

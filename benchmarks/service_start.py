@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from record import arguments, keep, repeated
+from results import arguments, keep, repeated
 
 
 def ready_after(*options: str) -> float:

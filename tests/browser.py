@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
+import httpx2 as httpx
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, sync_playwright
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-import httpx
+import httpx2 as httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FileChooser, Route, expect

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from samekind.data.labelled import LabelledImages
 
 DATA_HELP = "omniglot:background, omniglot:evaluation, omniglot:small1, omniglot:small2, glyphs, a folder or a CSV."
-GALLERY = "samekind-gallery.db"
-GALLERY_HELP = "A file (SQLite), or postgresql://USER@HOST/DATABASE."
-COLLECTION_HELP = "Name of the collection in it."
 BUNDLE_HELP = "A bundle folder, or the name of a shipped bundle."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samekind.commands.options import BUNDLE_HELP, COLLECTION_HELP, GALLERY, GALLERY_HELP, AsJson, needs_extra
+from samekind.commands.galleries import FILE, Collection, Where
+from samekind.commands.options import BUNDLE_HELP, AsJson, needs_extra
 from samekind.console import say
 
 
 def serve(
     model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
-    gallery: Annotated[str, typer.Option(help=f"{GALLERY_HELP} It is made where there is none.")] = GALLERY,
-    collection: Annotated[str, typer.Option(help=COLLECTION_HELP)] = "default",
+    gallery: Where = FILE,
+    collection: Collection = "default",
     no_gallery: Annotated[bool, typer.Option("--no-gallery", help="Only verify; keep nothing.")] = False,
     host: Annotated[
         str, typer.Option(help="Address to listen at; any but this machine's own needs --keys.")
@@ -31,7 +32,7 @@ def serve(
     threads: Annotated[int | None, typer.Option(min=1, help="Of a forward pass.  [default: half of the cores]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a model and a gallery over HTTP, with a web page.
+    """Serve a model and a gallery, which is made where there is none, over HTTP, with a web page.
 
     Ctrl-C or SIGTERM ends it, once what was begun is done. A line of JSON a request goes to standard error.
     """
