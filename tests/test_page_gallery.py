@@ -73,6 +73,19 @@ def test_an_identity_is_added_with_notes_and_taken_back(at: Desk, service: str) 
     assert enrolled(service, name) == []
 
 
+def test_what_is_dropped_on_the_gallery_is_there_to_be_added(at: Desk) -> None:
+    at.go("gallery")
+    at.page.locator(".people").evaluate(
+        """(list, bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+            list.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        list(png(4)),
+    )
+    expect(at.well("Pictures").get_by_role("img", name="dropped.png")).to_be_visible()
+
+
 def test_doubts_are_shown_and_under_strict_they_refuse(at: Desk, service: str) -> None:
     at.go("gallery/add")
     at.page.get_by_label("Name", exact=True).fill("Copycat")

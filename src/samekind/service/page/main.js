@@ -12,7 +12,7 @@ import { failed } from "./state.js";
 const SECTIONS = { compare, identify, gallery, model };
 const TITLES = { compare: "Compare", identify: "Identify", gallery: "Gallery", model: "Model" };
 const banner = document.getElementById("banner");
-const busy = h("p", { className: "notice", role: "status" });
+const busy = h("div", { className: "toast", role: "status" }, h("p", {}));
 
 /** What the sections share: the model that the service runs (null until it answered), the last pair's score. */
 const context = { model: null, last: null, refresh, bounds };
@@ -69,8 +69,8 @@ function route(byHand) {
 }
 
 api.connect(askForKey, (seconds) => {
-  busy.textContent = `The service is busy. Trying again in ${seconds} s …`;
-  if (seconds) banner.append(busy);
+  busy.firstChild.textContent = `The service is busy. Trying again in ${seconds} s …`;
+  if (seconds) document.getElementById("toasts").append(busy);
   else busy.remove();
 });
 for (const [name, make] of Object.entries(SECTIONS)) shown[name] = make(document.getElementById(name), context);

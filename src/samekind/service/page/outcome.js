@@ -47,7 +47,7 @@ export function outcomeOf(outcome, { anyway, undone }) {
     skipped > 0 && `${many(skipped, "image was", "images were")} enrolled there already and left out.`,
     aborted && "Stopped: what had been added before stays.",
     stopped && !aborted && `${stopped.title ?? "The page failed"}: ${stopped.message}`,
-    ...refused.map(({ detail }) => detail),
+    ...(concerns.length ? [] : refused.map(({ detail }) => detail)), // else they are told one by one below
   ];
   const undo = button("Undo", "undo", async () => {
     undo.disabled = true;
