@@ -29,7 +29,7 @@ import uvicorn
 from results import arguments, keep, ratio, repeated
 from samekind import glyphs
 from samekind.service.app import create_app
-from samekind.service.server import bind
+from samekind.service.server import SWITCH, bind
 from samekind.service.service import Service
 from samekind.service.settings import Settings
 from samekind.verifier import Verifier
@@ -69,6 +69,7 @@ def in_this_process(model: Verifier) -> Iterator[int]:
     with bind("127.0.0.1", 0, has_keys=False) as bound:
         config = uvicorn.Config(app, access_log=False, log_config=None, lifespan="on", proxy_headers=False, ws="none")
         server = uvicorn.Server(config)
+        sys.setswitchinterval(SWITCH)  # as the command does
         thread = threading.Thread(target=lambda: server.run(sockets=[bound.socket]))
         thread.start()
         while not server.started:

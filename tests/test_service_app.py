@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 from starlette.types import Message, Receive, Scope, Send
 
 from samekind.bundle import Bundle
@@ -294,6 +296,29 @@ def test_what_nobody_foresaw_is_answered_without_the_inside(caplog: pytest.LogCa
     assert json.loads(sent[1]["body"])["request_id"] == "the-id"
     assert "the-id" in caplog.text
     assert "/etc/secret" in caplog.text
+
+
+class Broken(Verifier):
+    """A model that gives nothing that can be compared."""
+
+    def embed_batch(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.full_like(super().embed_batch(inputs), np.nan)
+
+
+def test_a_broken_model_is_no_fault_of_who_asks(bundle: Bundle, tmp_path: Path) -> None:
+    app = create_app(Broken(bundle, threads=1), gallery=lambda model: Gallery.open(tmp_path / "gallery.db", model))
+    with TestClient(app, base_url="http://localhost") as client:
+        pair = {"query": drawing(0, 0), "reference": drawing(0, 1)}
+        answers = [
+            client.post("/v1/verify", files=pair),
+            client.post("/v1/identities", files={"image": drawing(0, 0)}, data={"name": "Anna"}),
+            client.post("/v1/identify", files={"image": drawing(0, 0)}),
+        ]
+        assert client.get("/healthz").status_code == 200
+    for answer in answers:
+        assert answer.status_code >= 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert str(bundle.path) not in answer.text
 
 
 def test_the_document_of_the_api_has_examples_that_fit(client: TestClient) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samekind.errors import ImageError, InputError
+from samekind.errors import BundleError, ImageError, InputError
 from samekind.images import CROP_SIDE, ImageLike, crop, read_file
 from samekind.verifier import Look, Verifier
 
@@ -89,11 +89,11 @@ def embed(taken: Sequence[Taken], verifier: Verifier) -> NDArray[np.float32]:
     """Embeddings (N, D).
 
     Raises:
-        InputError: the model gives nothing that can be compared.
+        BundleError: the model gives nothing that can be compared.
     """
     embeddings = verifier.embed_looks([one.look for one in taken])
     if not (np.isfinite(embeddings).all() and embeddings.any(axis=1).all()):
-        raise InputError(
+        raise BundleError(
             f"{verifier.bundle.path}: this model gives an embedding that is zero or not finite; train again"
         )
     return embeddings
