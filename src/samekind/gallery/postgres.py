@@ -105,7 +105,7 @@ class PostgresStore:
             model = rows.state().model
             if not indexed(model):
                 return None
-            breadth = min(max(BREADTH, 2 * count), 1_000)
+            breadth = min(max(BREADTH, count), 1_000)  # the most that pgvector takes
             statement = sql.SQL("SELECT identity FROM {} ORDER BY embedding {} %s LIMIT %s")
             cursor = _connection_of(rows).cursor(binary=True)
             cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", [str(breadth)])

@@ -21,7 +21,7 @@ from samekind.similarity import Similarity, combine
 INDEXED = 100
 """Candidates that an index is asked for at least: it may miss some of the best."""
 
-BACKGROUND = 2_000
+BACKGROUND = 8_000
 """Identities by which the evidence of all that an index did not give is estimated."""
 
 DRIFT = 0.05
