@@ -79,8 +79,8 @@ def fill(where: str, embeddings: Embeddings) -> None:
                 for row in rows:
                     stream.write_row(row)
 
-        names = "collection, id, name, folded, metadata, created, revision"
-        copy(f"identity ({names})", ((1, f"{i:032x}", f"n{i}", f"n{i}", "{}", WHEN, 1) for i in range(n)))
+        names = "collection, id, name, folded, metadata, created, samples, revision"
+        copy(f"identity ({names})", ((1, f"{i:032x}", f"n{i}", f"n{i}", "{}", WHEN, 1, 1) for i in range(n)))
         copy("enrolment (id, identity, created)", ((f"{i:032x}", i + 1, WHEN) for i in range(n)))
         copy(
             "sample (id, identity, enrolment, digest, created, embedding)",

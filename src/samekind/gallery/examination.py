@@ -34,6 +34,8 @@ def _wrong_with(rows: Rows, identity: Identity, dim: int) -> list[str]:
         return [str(error)]
     if not samples:
         return ["no sample is left of it"]
+    if len(samples) != identity.samples:
+        return [f"{len(samples)} samples, where {identity.samples} were counted"]
     return [f"sample {sample.id}: {what}" for sample in samples if (what := _wrong(sample, dim))]
 
 

@@ -42,10 +42,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             folded text NOT NULL,
             metadata text NOT NULL,
             created text NOT NULL,
+            samples integer NOT NULL DEFAULT 0,
             revision bigint NOT NULL,
             UNIQUE (collection, name)
         )""",
         "CREATE INDEX identity_changed ON identity (collection, revision, key)",
+        "CREATE INDEX identity_samples ON identity (collection, samples)",
         """CREATE TABLE enrolment (
             key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
             id text NOT NULL UNIQUE,

@@ -3,7 +3,7 @@
 Knows tables. Knows nothing of files, connections or locks, nor of what a change means: `transactions` does.
 
     collection   name, model, revision
-    identity     name, metadata; the revision in which its samples changed last
+    identity     name, metadata; how many samples, and the revision in which they changed last
     enrolment    what came in one go, to be undone
     sample       embedding, digest of the source image
     crop         its picture, apart, so that embeddings are read without it
@@ -25,10 +25,7 @@ from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Posit
 Values: TypeAlias = Mapping[str, object]
 
 _AT_ONCE = 500  # values in one statement
-_IDENTITY = """SELECT id, name, metadata, (SELECT count(*) FROM sample WHERE sample.identity = identity.key), created
-    FROM identity WHERE collection = :collection"""
-_SIZES = """SELECT count(*) AS samples FROM sample JOIN identity ON identity.key = sample.identity
-    WHERE collection = :collection GROUP BY identity.key"""
+_IDENTITY = "SELECT id, name, metadata, samples, created FROM identity WHERE collection = :collection"
 _OF_SAMPLE = """SELECT sample.{} FROM sample JOIN identity ON identity.key = sample.identity
     WHERE collection = :collection"""
 
@@ -98,7 +95,8 @@ class Rows:
     def spread(self) -> Spread:
         """How its samples are spread over identities."""
         ((identities, fewest, most),) = self._query(
-            f"SELECT count(*), min(samples), max(samples) FROM ({_SIZES}) AS sizes"
+            """SELECT count(*), min(samples), max(samples) FROM identity
+               WHERE collection = :collection AND samples > 0"""
         )
         return Spread(identities, fewest or 0, most or 0)
 
@@ -342,7 +340,9 @@ class Rows:
     def _touch(self, identity: str) -> None:
         self.changed = True
         self._execute(
-            "UPDATE identity SET revision = :revision WHERE collection = :collection AND id = :id",
+            """UPDATE identity SET revision = :revision,
+                   samples = (SELECT count(*) FROM sample WHERE sample.identity = identity.key)
+               WHERE collection = :collection AND id = :id""",
             id=identity,
             revision=self.revision,
         )

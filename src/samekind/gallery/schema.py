@@ -29,10 +29,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             folded TEXT NOT NULL,
             metadata TEXT NOT NULL,
             created TEXT NOT NULL,
+            samples INTEGER NOT NULL DEFAULT 0,
             revision INTEGER NOT NULL,
             UNIQUE (collection, name)
         ) STRICT""",
         "CREATE INDEX identity_changed ON identity (collection, revision, key)",
+        "CREATE INDEX identity_samples ON identity (collection, samples)",
         """CREATE TABLE enrolment (
             key INTEGER PRIMARY KEY AUTOINCREMENT,
             id TEXT NOT NULL UNIQUE,

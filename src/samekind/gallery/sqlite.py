@@ -59,10 +59,7 @@ class SqliteStore:
             connection = self._idle()
             try:
                 connection.execute("BEGIN")
-                ((revision,),) = connection.execute(
-                    "SELECT revision FROM collection WHERE key = ?", (self._collection,)
-                )
-                yield Rows(_Engine(connection), self._collection, revision)
+                yield Rows(_Engine(connection), self._collection, self._revision(connection))
             finally:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
@@ -80,10 +77,7 @@ class SqliteStore:
             connection = self._writer
             connection.execute("BEGIN IMMEDIATE")
             try:
-                ((revision,),) = connection.execute(
-                    "SELECT revision FROM collection WHERE key = ?", (self._collection,)
-                )
-                rows = Rows(_Engine(connection), self._collection, revision + 1)
+                rows = Rows(_Engine(connection), self._collection, self._revision(connection) + 1)
                 yield rows
                 rows.finish()
                 connection.execute("COMMIT")
@@ -114,6 +108,12 @@ class SqliteStore:
                 self._writer = None
         while self._readers:
             self._readers.pop().close()
+
+    def _revision(self, connection: sqlite3.Connection) -> int:
+        for (revision,) in connection.execute("SELECT revision FROM collection WHERE key = ?", (self._collection,)):
+            if isinstance(revision, int):
+                return revision
+        raise GalleryError(f"{self.path}: {_EXPLAINED[sqlite3.SQLITE_CORRUPT]}")
 
     def _open(self) -> None:
         if self._closed:
