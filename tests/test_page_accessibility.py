@@ -1,6 +1,7 @@
 """Nobody is kept out of the page: axe-core finds nothing serious, in any section and state, in light and dark."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -41,7 +42,7 @@ def check(at: Desk, state: str) -> None:
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", PHONE), ("dark", DESKTOP)])
 def test_nobody_is_kept_out(
-    chromium: Browser, service: str, scheme: Literal["light", "dark"], size: tuple[int, int]
+    chromium: Browser, service: str, scheme: Literal["light", "dark"], size: tuple[int, int], tmp_path: Path
 ) -> None:
     with desk(chromium, service, scheme=scheme, size=size) as at:
         at.go("compare")
@@ -86,6 +87,15 @@ def test_nobody_is_kept_out(
         at.page.get_by_role("button", name="Add 1 image").click()
         at.page.get_by_text("Nothing was added").wait_for()
         check(at, "adding, refused")
+        at.page.get_by_role("button", name="Add them anyway").click()
+        at.page.get_by_text("Added 1 image").wait_for()
+        check(at, "added, with concerns")
+        for kind in ("Left", "Right"):
+            (tmp_path / "stock" / kind).mkdir(parents=True)
+            (tmp_path / "stock" / kind / "a.png").write_bytes(png(7))
+        at.page.locator("input[webkitdirectory]").set_input_files(tmp_path / "stock")
+        at.page.get_by_role("button", name="Add 2 identities").wait_for()
+        check(at, "adding, a folder")
 
         at.go("model")
         at.page.get_by_label("Read it at a score").wait_for()

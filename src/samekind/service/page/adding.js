@@ -11,6 +11,8 @@ import { many } from "./words.js";
 const MOST = 100; // pictures that are shown before they are added; a folder may hold more
 const NAME = 200; // characters
 
+const byName = (a, b) => a.name.localeCompare(b.name, "en", { numeric: true });
+
 export function adding(context) {
   let plan = null; // groups of a folder
   let running = null;
@@ -29,7 +31,7 @@ export function adding(context) {
       folder.value = "";
     },
   });
-  const list = h("ul", { className: "plan", "aria-label": "What will be added" });
+  const list = h("ul", { className: "plan", tabIndex: 0, "aria-label": "What will be added" });
   const planBox = h("div", { className: "card plan-box", hidden: true }, h("div", { className: "well-head" }, h("h3", {}, "From your folder"),
     button("Forget it", "clear", () => planned(null), { className: "quiet" })), list);
   const single = h("div", { className: "single" },
@@ -38,14 +40,13 @@ export function adding(context) {
     pictures.element);
   const status = h("div", { "aria-live": "polite" });
   const go = h("button", { type: "submit", className: "main" }, icon("add"), h("span", {}, "Add"));
-  const stop = button("Stop", "clear", () => running?.abort(), { hidden: true });
   const form = h("form", { noValidate: true, onsubmit: submit }, single, planBox,
     h("p", { className: "folder" }, button("Choose a folder", "folder", () => folder.click()), folder,
       h("span", { className: "note" }, "One sub-folder an identity. You can drop one, too.")),
     rows.element,
     h("div", { className: "check" }, strict, h("label", { htmlFor: "strict" }, "Strict: refuse what looks wrong",
       h("span", { className: "note" }, "Otherwise it is added, and you are told."))),
-    h("div", { className: "actions" }, go, stop));
+    h("div", { className: "actions" }, go));
   const element = h("div", { className: "adding" }, heading("Add to the gallery", "adding-title"), status, form);
   check();
 
@@ -65,7 +66,7 @@ export function adding(context) {
       if (named[0].name && !name.value.trim()) name.value = named[0].name.slice(0, NAME);
       pictures.add(named[0].files);
     } else {
-      plan = named?.length ? named.map((group) => ({ ...group, name: group.name || "unnamed" })) : null;
+      plan = named?.length ? named.map((group) => ({ ...group, name: group.name || "unnamed" })).sort(byName) : null;
       if (groups && !plan) put(status, h("p", { className: "notice", role: "alert" }, "There is no picture in that folder."));
       planBox.hidden = !plan;
       single.hidden = Boolean(plan);
@@ -87,20 +88,19 @@ export function adding(context) {
 
   async function run(groups, options) {
     running = new AbortController();
-    stop.hidden = false;
-    check();
-    const progress = progressOf(groups);
+    form.hidden = true;
+    const progress = progressOf(groups, () => running.abort());
     put(status, progress.element);
     scrollTo(0, 0);
     const outcome = await upload(groups, { ...options, bounds: context.bounds(), signal: running.signal, progress: progress.tell });
     running = null;
-    stop.hidden = true;
+    form.hidden = false;
     const said = outcomeOf(outcome, {
       anyway: (refused) => run(refused, { ...options, strict: false }),
       undone: () => context.refresh(),
     });
     put(status, said);
-    said.focus();
+    said.focus({ preventScroll: true });
     if (outcome.added && !outcome.stopped) {
       pictures.reset();
       rows.reset();

@@ -77,13 +77,14 @@ export function identity(context, removals) {
   async function more(groups, strictly = strict.checked) {
     add.disabled = true;
     groups ??= [{ id: known.id, name: known.name, files: await pictures.files() }];
-    const progress = progressOf(groups);
+    const running = new AbortController();
+    const progress = progressOf(groups, () => running.abort());
     put(status, progress.element);
-    const outcome = await upload(groups, { strict: strictly, bounds: context.bounds(), progress: progress.tell });
+    const outcome = await upload(groups, { strict: strictly, bounds: context.bounds(), signal: running.signal, progress: progress.tell });
     const said = outcomeOf(outcome, { anyway: (refused) => more(refused, false), undone: () => show(known.id) });
     put(status, said);
-    said.focus();
-    if (outcome.added) pictures.reset();
+    said.focus({ preventScroll: true });
+    if (outcome.added && !outcome.stopped) pictures.reset();
     add.disabled = pictures.empty;
     show(known.id);
   }

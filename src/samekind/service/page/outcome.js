@@ -5,15 +5,15 @@ import { button, given, h, icon, put } from "./element.js";
 import { brought } from "./pictures.js";
 import { count, many } from "./words.js";
 
-const SHOWN = 30; // concerns
+const SHOWN = 30; // images with remarks
 
-/** A bar that fills while groups are enrolled: {element, tell(done, name)}. */
-export function progressOf(groups) {
+/** A bar that fills while groups are enrolled: {element, tell(done, name)}. stop: called to end it early. */
+export function progressOf(groups, stop) {
   const all = groups.reduce((sum, { files }) => sum + files.length, 0);
   const bar = h("progress", { max: all, value: 0, "aria-label": "Images added" });
   const text = h("p", {});
   return {
-    element: h("div", { className: "progress card" }, text, bar),
+    element: h("div", { className: "progress card" }, text, bar, h("div", { className: "actions" }, button("Stop", "clear", stop))),
     tell(done, name) {
       bar.value = done;
       put(text, `${count(done)} of ${many(all, "image")}`, name ? " · " : "", name ? given(name) : "");
@@ -28,11 +28,21 @@ function shown(file) {
   return image;
 }
 
+/** rows: {file or null, name of the identity, kind, text or detail}; those of one file stand together. */
 function remarks(title, rows) {
-  const list = rows.slice(0, SHOWN).map(({ file, kind, detail, text, name }) => h("li", {}, file ? h("span", { className: "frame" }, shown(file)) : "",
-    h("div", {}, kind && h("strong", {}, kind), h("p", {}, text ?? detail), h("p", { className: "note" }, given(name), file ? ` · ${file.name}` : ""))));
+  const groups = [];
+  for (const row of rows) {
+    if (row.file && groups.at(-1)?.[0].file === row.file) groups.at(-1).push(row);
+    else groups.push([row]);
+  }
+  const list = groups.slice(0, SHOWN).map((group) => {
+    const [{ file, name }] = group;
+    return h("li", {}, file && h("span", { className: "frame" }, shown(file)),
+      h("div", {}, group.map(({ kind, text, detail }) => [kind && h("strong", {}, kind), h("p", {}, text ?? detail)]),
+        h("p", { className: "note" }, given(name), file && ` · ${file.name}`)));
+  });
   return h("div", { className: "remarks" }, h("h3", {}, title), h("ul", {}, list),
-    rows.length > SHOWN && h("p", { className: "note" }, `and ${count(rows.length - SHOWN)} more`));
+    groups.length > SHOWN && h("p", { className: "note" }, `and ${count(groups.length - SHOWN)} more`));
 }
 
 /** anyway: called with the groups that were refused, to add them nevertheless. undone: called after everything was taken back. */
