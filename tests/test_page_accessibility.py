@@ -81,7 +81,7 @@ def test_nobody_is_kept_out(
         at.go("gallery/add")
         at.page.get_by_text("Notes (optional)").click()
         at.page.locator("#strict").check()
-        at.page.get_by_label("Name", exact=True).fill("Copycat")
+        at.page.get_by_label("Name", exact=True).fill(f"Copycat, {scheme}")
         at.choose("Pictures", upload("copy.png", png(2)))
         check(at, "adding")
         at.page.get_by_role("button", name="Add 1 image").click()
