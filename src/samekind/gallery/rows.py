@@ -88,9 +88,10 @@ class Rows:
 
     def counts(self) -> Counts:
         """How much it holds."""
-        ((identities,),) = self._query("SELECT count(*) FROM identity WHERE collection = :collection")
-        ((samples,),) = self._query(_OF_SAMPLE.replace("sample.{}", "count(*)"))
-        return Counts(identities, samples)
+        ((identities, samples),) = self._query(
+            "SELECT count(*), coalesce(sum(samples), 0) FROM identity WHERE collection = :collection"
+        )
+        return Counts(identities, int(samples))
 
     def spread(self) -> Spread:
         """How its samples are spread over identities."""
