@@ -1,6 +1,7 @@
 """Decisions: symmetric, alone or in a batch, of images of any kind, and none without a threshold."""
 
 import io
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -301,3 +302,11 @@ learning = {{name.partition(".")[0] for name in sys.modules}} & {{"torch", "onnx
 assert not learning, learning
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_its_runtime_keeps_no_notes_of_what_it_is_used_for(bundle: Bundle, tmp_path: Path) -> None:
+    program = f"from samekind.verifier import Verifier; Verifier.load({str(bundle.path)!r})"
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TMPDIR")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", program], env={**environment, **home}, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -84,6 +84,8 @@ class Verifier:
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        # its wheels note what they run in the user's cache and send it to their maker, unless told so before the import
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         self.bundle = bundle
