@@ -82,6 +82,21 @@ def test_a_stroke_is_taken_back_and_a_drawing_cleared(at: Desk) -> None:
     at.answer("Put something on both sides")
 
 
+def test_what_is_added_to_an_example_does_not_stay_in_it(at: Desk) -> None:
+    at.go("compare")
+    example, over = (at.page.get_by_role("button", name=name) for name in ("Show me an example", "Start over"))
+    example.click()
+    at.draw("Query", CROSS)
+    over.click()
+    for _ in range(2):
+        example.click()
+        over.click()
+    example.click()  # the first again
+    for _ in range(2):
+        at.well("Query").get_by_role("button", name="Undo").click()
+    at.answer("the query is still empty")
+
+
 def test_several_references_are_chosen_dropped_and_pasted(at: Desk) -> None:
     at.go("compare")
     at.choose("Query", upload("query.png", png(3)))

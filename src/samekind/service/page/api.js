@@ -6,11 +6,12 @@ const LONGEST_WAIT = 20; // seconds
 
 /** What went wrong, for a person. kind: "offline", "key", "scope", "busy", "refused", "gone", "none", "input" or "fault". */
 export class Problem extends Error {
-  constructor(kind, title, detail, body = {}) {
+  constructor(kind, title, detail, body = {}, status = 0) {
     super(detail || title);
     this.kind = kind;
     this.title = title;
     this.body = body;
+    this.status = status;
   }
 }
 
@@ -60,9 +61,9 @@ async function problem(response) {
   if (kind === "no-gallery") return new Problem("none", "This service has no gallery", detail, body);
   if (status === 404) return new Problem("gone", "It is no longer there", detail, body);
   if (kind === "doubtful") return new Problem("refused", "Refused", detail, body);
-  if (status === 413) return new Problem("input", "Too large", detail, body);
+  if (status === 413) return new Problem("input", "Too large", detail || "Send fewer or smaller images.", body, status);
   if (status === 429 || status === 503) return new Problem("busy", "The service is busy", detail, body);
-  if (status < 500) return new Problem("input", body.title || "Not accepted", detail || `Status ${status}`, body);
+  if (status < 500) return new Problem("input", body.title || "Not accepted", detail || `Status ${status}`, body, status);
   const id = body.request_id ? ` Its log has the request as ${body.request_id}.` : "";
   return new Problem("fault", "The service failed", `${detail || "It gave no reason."}${id}`, body);
 }
@@ -124,7 +125,7 @@ export function identities({ after, limit, search }, signal) {
 }
 
 /** GET /v1/identities/{id}. */
-export const identity = (id, signal) => json(`v1/identities/${id}`, { signal });
+export const identity = (id, signal) => json(`v1/identities/${encodeURIComponent(id)}`, { signal });
 
 /** POST /v1/identities. */
 export const enroll = (name, image, { metadata, strict }, signal) =>

@@ -112,7 +112,7 @@ export function pad({ label, began, changed }) {
       return strokes;
     },
     set strokes(value) {
-      strokes = value;
+      strokes = [...value]; // whoever gave them keeps theirs
       render();
     },
     undo() {

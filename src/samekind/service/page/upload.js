@@ -41,7 +41,7 @@ export async function upload(groups, { strict = false, metadata, bounds, signal,
         const concerns = problem.body.concerns ?? [];
         outcome.refused.push({ group, files, detail: problem.message });
         outcome.concerns.push(...concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })));
-      } else if (files.length > 1 && /problem-(bad-image|too-large)$/.test(problem.body?.type)) {
+      } else if (files.length > 1 && (problem.status === 413 || /problem-bad-image$/.test(problem.body?.type))) {
         for (const file of files) await send(group, [file]); // one bad image is no reason to lose the others
       } else if (problem.kind === "input") {
         outcome.failed.push({ file: files.length === 1 ? files[0] : null, name: group.name, detail: problem.message });
