@@ -275,6 +275,8 @@ def test_requests_and_batches_are_counted(client: TestClient) -> None:
     client.request("NONSENSE", "/nothing/at/all")
     assert value('samekind_requests_total{method="other",route="none",status="404"}') == 1
     assert "nothing" not in client.get("/metrics").text
+    assert (value("samekind_inputs_waiting"), value("samekind_calls_left")) == (0, 0)
+    assert value("process_resident_memory_bytes") > 1e6
 
 
 def test_what_nobody_foresaw_is_answered_without_the_inside(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,6 +58,8 @@ def create_app(
     metrics = Metrics()
     service = Service(model, settings, gallery=gallery, observe=metrics.batch)
     service.warm()
+    metrics.watch("samekind_inputs_waiting", "Images that wait for a forward pass.", lambda: service.batcher.waiting)
+    metrics.watch("samekind_calls_left", "Calls that go on after their time.", lambda: service.workers.left)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
