@@ -62,7 +62,8 @@ _EXPLAINED: dict[type[psycopg.Error], str] = {
     psycopg.errors.LockNotAvailable: f"locked by another writer for more than {PATIENCE:g} s; nothing was changed; "
     "try again",
     psycopg.errors.DiskFull: "the server's disk is full; nothing was changed; make room and try again",
-    psycopg.errors.InsufficientPrivilege: "this user may not do that; grant it the schema samekind and what is in it",
+    psycopg.errors.InsufficientPrivilege: "this user may not do that; grant it CREATE on "
+    "the database, or the schema samekind and what is in it",
     psycopg.errors.ReadOnlySqlTransaction: "this server only reads; name the one that writes",
     psycopg.errors.UniqueViolation: "somebody else has enrolled the same meanwhile; nothing was changed; try again",
 }
