@@ -188,6 +188,7 @@ def test_a_damaged_gallery_is_named(enrolled: Path) -> None:
     connection.execute("UPDATE crop SET png = x'00' WHERE sample = 2")
     connection.execute("UPDATE sample SET embedding = x'00000000' WHERE key = 3")
     connection.execute("UPDATE sample SET embedding = x'000000' WHERE key = 4")
+    connection.execute("UPDATE identity SET samples = 7 WHERE key = 6")
     connection.execute("DELETE FROM sample WHERE identity = 8")
     connection.commit()
     connection.close()
@@ -198,6 +199,7 @@ def test_a_damaged_gallery_is_named(enrolled: Path) -> None:
         "a damaged picture",
         "an embedding of",
         "n1: damaged: an embedding is cut off",
+        "n5: 7 samples are noted, 3 are there",
         "n7: no sample is left of it",
     ):
         assert words in ran.out

@@ -284,3 +284,16 @@ def test_a_closed_store_lets_go_of_the_file(place: Path) -> None:
     store.close()
     with pytest.raises(GalleryError, match="closed"), store.writing():
         pass
+
+
+def test_what_killed_processes_left_is_swept_away_when_it_is_old(place: Path) -> None:
+    old, new = place.with_name(".gallery.db.00.part"), place.with_name(".gallery.db.01.part-wal")
+    other = place.with_name(".other.db.00.part")
+    for path in (old, new, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    made(place).close()
+    assert not old.exists()
+    assert new.exists()
+    assert other.exists()

@@ -82,6 +82,11 @@ class Gallery:
         """The model."""
         return self._present.verifier
 
+    @property
+    def search(self) -> Search:
+        """What finds the most alike."""
+        return self._present.search
+
     def enroll(
         self,
         name: str,

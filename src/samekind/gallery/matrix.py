@@ -21,7 +21,7 @@ from samekind.similarity import Similarity, combine
 
 Floats: TypeAlias = NDArray[np.float32]
 
-BLOCK = 32_768
+BLOCK = 8_192
 """Rows of a block."""
 
 _UNIT = 2.0**-24  # largest relative rounding error of a float32 operation

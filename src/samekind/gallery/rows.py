@@ -13,6 +13,7 @@ Knows tables. Knows nothing of files, connections or locks, nor of what a change
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -26,6 +27,11 @@ Values: TypeAlias = Mapping[str, object]
 
 _AT_ONCE = 500  # values in one statement
 _IDENTITY = "SELECT id, name, metadata, samples, created FROM identity WHERE collection = :collection"
+_CHANGED = """SELECT revision, key FROM identity WHERE collection = :collection AND revision > :revision
+    UNION ALL SELECT revision, key FROM identity WHERE collection = :collection AND revision = :revision AND key > :key
+    UNION ALL SELECT revision, identity FROM removed WHERE collection = :collection AND revision > :revision
+    UNION ALL SELECT revision, identity FROM removed
+    WHERE collection = :collection AND revision = :revision AND identity > :key"""
 _OF_SAMPLE = """SELECT sample.{} FROM sample JOIN identity ON identity.key = sample.identity
     WHERE collection = :collection"""
 
@@ -103,28 +109,20 @@ class Rows:
 
     def changes(self, after: Position, *, limit: int = 20_000) -> Changes:
         """Identities that changed or went after a position, in that order, at most `limit` of them."""
-        since = {"revision": after.revision, "key": after.key}
-        found = self._query(
-            """SELECT revision, key FROM (
-                   SELECT revision, key FROM identity
-                   WHERE collection = :collection AND (revision, key) > (:revision, :key)
-                   UNION ALL SELECT revision, identity FROM removed
-                   WHERE collection = :collection AND (revision, identity) > (:revision, :key)
-               ) AS changed ORDER BY revision, key LIMIT :limit""",
-            limit=limit,
-            **since,
-        )
-        last = Position(*found[-1]) if found else after
         rows = self._query(
-            """SELECT identity.key, embedding FROM identity JOIN sample ON sample.identity = identity.key
-               WHERE collection = :collection AND (revision, identity.key) > (:revision, :key)
-               AND (revision, identity.key) <= (:last_revision, :last_key) ORDER BY sample.key""",
-            last_revision=last.revision,
-            last_key=last.key,
-            **since,
+            f"""SELECT changed.revision, changed.key, sample.key, embedding
+                FROM (SELECT revision, key FROM ({_CHANGED}) AS changed ORDER BY revision, key LIMIT :limit) AS changed
+                LEFT JOIN sample ON sample.identity = changed.key""",
+            revision=after.revision,
+            key=after.key,
+            limit=limit,
         )
+        rows.sort(key=itemgetter(0, 1, 2))  # nearly so already, which engines do not know
+        keys = list(dict.fromkeys(key for _, key, _, _ in rows))
+        held = [(key, embedding) for _, key, sample, embedding in rows if sample is not None]
         model = self.state().model
-        return Changes(_embedded([key for _, key in found], rows, model.dim), last, model, len(found) < limit)
+        last = Position(*rows[-1][:2]) if rows else after
+        return Changes(_embedded(keys, held, model.dim), last, model, len(keys) < limit)
 
     def embedded(self, keys: Sequence[int] | Keys) -> Embedded:
         """Embeddings of these identities, in this order."""

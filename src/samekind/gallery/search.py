@@ -14,7 +14,7 @@ from samekind.calibration import Calibration
 from samekind.gallery.identification import evidence
 from samekind.gallery.matrix import Matrix
 from samekind.gallery.rows import Rows
-from samekind.gallery.store import Embedded, Keys, Model, Position, Spread, Store
+from samekind.gallery.store import Counts, Embedded, Keys, Model, Position, Spread, Store
 from samekind.gallery.transactions import refuse_other
 from samekind.similarity import Similarity, combine
 
@@ -26,6 +26,8 @@ BACKGROUND = 8_000
 
 DRIFT = 0.05
 """Share of its identities by which a collection may grow or shrink before that background is drawn anew."""
+
+_PART = 20_000  # samples read at a time, more or less: what lies between the file and the matrix stays small
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +160,10 @@ class Search:
             return
         with self._turn:
             complete = rows.revision <= self._revision
+            counts = rows.counts() if self._revision < 0 else Counts(1, 1)  # of what came in since there is little
+            limit = max(1, _PART * counts.identities // max(counts.samples, 1))
             while not complete:
-                changes = rows.changes(self._position)
+                changes = rows.changes(self._position, limit=limit)
                 self._matrix.apply(changes.embedded)
                 self._position, complete = changes.position, changes.complete
             self._revision = max(self._revision, rows.revision)
