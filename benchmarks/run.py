@@ -19,6 +19,8 @@ BENCHMARKS: dict[str, str] = {
     "trust": "probabilities, abstention and their intervals",
     "explain": "whether the maps of `samekind explain` are faithful",
     "audit": "planted wrong labels found by `samekind audit`",
+    "gallery": "milliseconds to search a gallery, seconds to open it, memory",
+    "gallery_faults": "what a gallery's file survives: kills, several processes at once",
     "guard": "planted wrong samples that the enrolment guard finds",
     "identification": "searches of galleries: strangers found, and what is stated",
     "postgres": "a gallery in PostgreSQL: recall and time of its index",

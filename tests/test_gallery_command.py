@@ -199,7 +199,7 @@ def test_a_damaged_gallery_is_named(enrolled: Path) -> None:
         "a damaged picture",
         "an embedding of",
         "n1: damaged: an embedding is cut off",
-        "n5: 7 samples are noted, 3 are there",
+        "n5: 3 samples, where 7 were counted",
         "n7: no sample is left of it",
     ):
         assert words in ran.out

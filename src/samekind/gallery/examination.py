@@ -36,10 +36,7 @@ def _wrong_with(rows: Rows, identity: Identity, dim: int) -> list[str]:
         return ["no sample is left of it"]
     if len(samples) != identity.samples:
         return [f"{len(samples)} samples, where {identity.samples} were counted"]
-    found = [f"sample {sample.id}: {what}" for sample in samples if (what := _wrong(sample, dim))]
-    if len(samples) != identity.samples:
-        found.append(f"{identity.samples} samples are noted, {len(samples)} are there")
-    return found
+    return [f"sample {sample.id}: {what}" for sample in samples if (what := _wrong(sample, dim))]
 
 
 def _wrong(sample: StoredSample, dim: int) -> str | None:
