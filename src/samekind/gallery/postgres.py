@@ -23,10 +23,10 @@ import psycopg
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from samekind.errors import GalleryError, MissingDataError
+from samekind.gallery.postgres_errors import PATIENCE, explained, place_of, unreachable
 from samekind.gallery.postgres_schema import (
     OPERATORS,
     SCHEMA,
@@ -40,9 +40,6 @@ from samekind.gallery.postgres_schema import (
 from samekind.gallery.rows import Rows, Values
 from samekind.gallery.store import Keys, Model, Position
 from samekind.similarity import combine
-
-PATIENCE = 10.0
-"""Seconds to wait for the server, for a free connection or for another writer."""
 
 CONNECTIONS = 16
 """Open at the same time, at most, by one process."""
@@ -58,15 +55,6 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "10min",  # a machine that vanished does not hold its turn for ever
 }
 _KEEPALIVE: dict[str, Any] = {"connect_timeout": int(PATIENCE), "keepalives_idle": 30, "tcp_user_timeout": 30_000}
-_EXPLAINED: dict[type[psycopg.Error], str] = {
-    psycopg.errors.LockNotAvailable: f"locked by another writer for more than {PATIENCE:g} s; nothing was changed; "
-    "try again",
-    psycopg.errors.DiskFull: "the server's disk is full; nothing was changed; make room and try again",
-    psycopg.errors.InsufficientPrivilege: "this user may not do that; grant it CREATE on "
-    "the database, or the schema samekind and what is in it",
-    psycopg.errors.ReadOnlySqlTransaction: "this server only reads; name the one that writes",
-    psycopg.errors.UniqueViolation: "somebody else has enrolled the same meanwhile; nothing was changed; try again",
-}
 
 
 class PostgresStore:
@@ -156,7 +144,7 @@ class PostgresStore:
     def _connection(self) -> Iterator[psycopg.Connection]:
         if self._pool.closed:
             raise GalleryError(f"{self.place}: this gallery was closed")
-        with _explained(self.place), self._pool.connection() as connection:
+        with explained(self.place), self._pool.connection() as connection:
             yield connection
 
     def _rows(self, connection: psycopg.Connection, statement: LiteralString) -> Rows:
@@ -211,12 +199,12 @@ def _connection_of(rows: Rows) -> psycopg.Connection:
 
 def open_postgres(where: str, collection: str, *, founding: Model | None) -> PostgresStore:
     """Open a collection in a database. Args and Raises as `open_store`; the database itself must exist."""
-    place = _place(where)
-    with _explained(place):
+    place = place_of(where)
+    with explained(place):
         try:
             connection = psycopg.connect(where, autocommit=True, **_KEEPALIVE)
         except psycopg.OperationalError as error:
-            raise GalleryError(f"{place}: {_unreachable(error, where)}") from None
+            raise GalleryError(f"{place}: {unreachable(error, where)}") from None
         with connection:
             _settle(connection)
             if founding is None and version(connection) is None:
@@ -280,53 +268,3 @@ def _configure(connection: psycopg.Connection) -> None:
 def _translated(statement: str) -> bytes:
     """Parameters `:name` as psycopg writes them."""
     return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
-
-
-def _place(where: str) -> str:
-    """What to call a database in an error: all but the password."""
-    try:
-        parts = conninfo_to_dict(where)
-    except psycopg.ProgrammingError:  # its text may quote the password
-        raise GalleryError("expected a URL postgresql://USER@HOST:PORT/DATABASE, got one that cannot be read") from None
-    user = f"{parts['user']}@" if parts.get("user") else ""
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"postgresql://{user}{parts.get('host', '')}{port}/{parts.get('dbname', '')}"
-
-
-def _unreachable(error: psycopg.OperationalError, where: str) -> str:
-    """Why no connection came about, and what to do."""
-    text = " ".join(str(error).split())
-    known = {
-        "password authentication failed": "the server refuses user or password; put the right ones into the URL, or "
-        "the password into PGPASSWORD or ~/.pgpass",
-        "no password supplied": "the server wants a password; put it into PGPASSWORD, ~/.pgpass or the URL",
-        "does not exist": "there is no such database or user on the server; make it, with `createdb` for one",
-        "too many clients": "the server has no connection left; raise its max_connections or stop other clients",
-        "remaining connection slots": "the server has no connection left; raise its max_connections or stop others",
-    }
-    for words, advice in known.items():
-        if words in text:
-            return advice
-    password = conninfo_to_dict(where).get("password")
-    shown = text.replace(str(password), "***") if password else text
-    return f"the server cannot be reached ({shown}); check that it runs and that host and port are right"
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """Errors of PostgreSQL in a line that says what to do."""
-    try:
-        yield
-    except PoolTimeout:
-        raise GalleryError(
-            f"{place}: no connection within {PATIENCE:g} s: the server is gone or busy; nothing was changed; try again"
-        ) from None
-    except psycopg.OperationalError as error:
-        if advice := _EXPLAINED.get(type(error)):
-            raise GalleryError(f"{place}: {advice}") from None
-        raise GalleryError(
-            f"{place}: the connection was lost ({' '.join(str(error).split())}); whether the last change was made is "
-            "not known: look before trying again"
-        ) from None
-    except psycopg.Error as error:
-        raise GalleryError(f"{place}: {_EXPLAINED.get(type(error), ' '.join(str(error).split()))}") from None
