@@ -286,14 +286,8 @@ def test_a_closed_store_lets_go_of_the_file(place: Path) -> None:
         pass
 
 
-def test_what_killed_processes_left_is_swept_away_when_it_is_old(place: Path) -> None:
-    old, new = place.with_name(".gallery.db.00.part"), place.with_name(".gallery.db.01.part-wal")
-    other = place.with_name(".other.db.00.part")
-    for path in (old, new, other):
-        path.touch()
-    for path in (old, other):
-        os.utime(path, (0, 0))
-    made(place).close()
-    assert not old.exists()
-    assert new.exists()
-    assert other.exists()
+def test_a_sqlite_that_is_too_old_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 9))
+    with pytest.raises(GalleryError, match=r"expected SQLite 3\.37\.0 or newer"):
+        open_sqlite(place, "default", founding=MODEL)
+    assert not list(place.parent.iterdir())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from samekind.errors import ImageError, InputError, MissingDataError
-from samekind.images import MAX_PIXELS, ImageLike, Preprocessing, open_image
+from samekind.images import MAX_PIXELS, ImageLike, Preprocessing, crop, open_image
 
 GRADIENT = np.linspace(0, 255, 12 * 20).reshape(12, 20).astype(np.uint8)
 COLOUR = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], axis=-1)
@@ -143,6 +143,50 @@ def test_pil_images_are_checked_and_left_as_they_are() -> None:
         open_image(Image.new("L", (0, 4)))
     with pytest.raises(ImageError, match="truncated"):
         open_image(Image.open(io.BytesIO(encode(Image.fromarray(COLOUR), "PNG")[:-60])))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((900, 300), (160, 53)), ((50, 500), (16, 160)), ((160, 7), (160, 7)), ((30, 20), (30, 20))]
+)
+def test_a_crop_is_no_larger_than_asked(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    for kind in ("PNG", "JPEG"):
+        data = encode(Image.new("RGB", size, (90, 20, 7)), kind)
+        assert Image.open(io.BytesIO(crop(data))).size == expected
+    assert max(Image.open(io.BytesIO(crop(data, side=40))).size) <= 40
+
+
+def test_a_crop_has_colour_only_where_there_is_some() -> None:
+    grey = np.repeat(GRADIENT[..., None], 3, axis=2)
+    assert crop(grey) == crop(GRADIENT) == crop(encode(Image.fromarray(grey), "PNG"))
+    assert Image.open(io.BytesIO(crop(GRADIENT))).mode == "L"
+    kept = Image.open(io.BytesIO(crop(COLOUR)))
+    assert kept.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(kept), COLOUR)
+
+
+def test_a_crop_of_a_crop_shows_the_same() -> None:
+    large = np.random.default_rng(0).integers(0, 256, size=(333, 517, 3), dtype=np.uint8)
+    once = crop(large)
+    assert crop(once) == once
+
+
+def test_a_crop_is_upright_and_carries_nothing_else_along() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "taken at a secret place"
+    data = encode(Image.fromarray(COLOUR), "JPEG", exif=exif)
+    kept = Image.open(io.BytesIO(crop(data)))
+    assert kept.size == (12, 20)
+    assert not kept.getexif()
+    assert kept.info == {}
+    assert b"secret" in data
+    assert b"secret" not in crop(data)
+
+
+def test_a_crop_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="not an image"):
+        crop(b"no image")
+    with pytest.raises(MissingDataError, match="no such file"):
+        crop(tmp_path / "none.png")
 
 
 def test_draft_decodes_a_jpeg_smaller() -> None:

@@ -248,7 +248,10 @@ class Gallery:
             How many samples. Afterwards the collection, and this gallery, are that model's.
         """
         count = reembed(self.store, verifier)
-        self._present = _present(self.store, verifier)
+        present = _present(self.store, verifier)
+        with self.store.reading() as rows:
+            present.search.warm(rows)
+        self._present = present
         return count
 
     def counts(self) -> Counts:

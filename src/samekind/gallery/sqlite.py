@@ -7,12 +7,9 @@ on disk (fsync) when it returns. What was deleted is overwritten: SQLite zeroes 
 trees leave copies where they moved cells, so a deletion ends with the file written anew and the log emptied.
 """
 
-import glob
 import os
-import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,14 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.errors import GalleryError, MissingDataError
+from samekind.gallery.files import beginning, settle
 from samekind.gallery.rows import Rows, Values
 from samekind.gallery.schema import APPLICATION, migrate
 from samekind.gallery.store import Keys, Model
 
+OLDEST = (3, 37, 0)
+"""SQLite that knows strict tables."""
+
 PATIENCE = 10.0
 """Seconds to wait for a lock of another process."""
 
-_FORGOTTEN = 3_600  # seconds after which nobody is making a file any more
 _MAGIC = b"SQLite format 3\x00"
 _EXPLAINED = {
     sqlite3.SQLITE_BUSY: f"locked by another process for more than {PATIENCE:g} s; nothing was changed; try again",
@@ -159,6 +159,9 @@ class _Engine:
 def open_sqlite(where: str | os.PathLike[str], collection: str, *, founding: Model | None) -> SqliteStore:
     """Open a collection in a file. Args and Raises as `open_store`."""
     path = Path(where)
+    if sqlite3.sqlite_version_info < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise GalleryError(f"{path}: expected SQLite {oldest} or newer beneath Python, got {sqlite3.sqlite_version}")
     if founding is not None and not path.exists():
         _create(path, collection, founding)
     _refuse_other(path)
@@ -190,41 +193,25 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _create(path: Path, collection: str, founding: Model) -> None:
     """An empty gallery, which gets its name when it is complete; where another process was faster, its file stays."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        part.touch(mode=0o600)
-        with _explained(path):
-            connection = connect(part)
-            try:
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute("PRAGMA journal_mode = WAL").fetchall()
-                migrate(connection, str(path))
-                _key(connection, path, collection, founding)
-            finally:
-                connection.close()  # folds the log into the file
-        with suppress(FileExistsError):
-            os.link(part, path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        part = beginning(path)
         try:
-            os.fsync(folder)
+            with _explained(path):
+                connection = connect(part)
+                try:
+                    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+                    migrate(connection, str(path))
+                    _key(connection, path, collection, founding)
+                finally:
+                    connection.close()  # folds the log into the file
+            settle(part, path, replace=False)
         finally:
-            os.close(folder)
+            for end in ("", "-wal", "-shm", "-journal"):
+                part.with_name(part.name + end).unlink(missing_ok=True)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be made ({error.strerror}); name another --gallery") from None
-    finally:
-        for file in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
-            with suppress(OSError):
-                file.unlink()
-
-
-def _sweep(path: Path) -> None:
-    """Away with what killed processes left of earlier beginnings."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part*"):
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > _FORGOTTEN:
-                part.unlink()
 
 
 def _key(connection: sqlite3.Connection, path: Path, name: str, founding: Model | None) -> int:

@@ -4,14 +4,14 @@ Knows stores and archives. Knows nothing of models or images.
 """
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from samekind.errors import InputError
 from samekind.gallery.archive import Archive, is_archive, write
+from samekind.gallery.files import beginning, settle
 from samekind.gallery.records import Identity
 from samekind.gallery.reembedding import everybody
 from samekind.gallery.store import Store, StoredSample
@@ -102,20 +102,12 @@ def _renamed(sample: StoredSample, taken: frozenset[str]) -> StoredSample:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A file beside `path`, readable by its owner only, that takes its name when all went well."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        part.touch(mode=0o600)
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        part = beginning(path)
         try:
-            os.fsync(folder)
+            yield part
+            settle(part, path, replace=True)
         finally:
-            os.close(folder)
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another file") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
