@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import httpx2 as httpx
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, FilePayload, Locator, Page, expect, sync_playwright
 
 from samekind import LabelledImages, glyphs
 
@@ -34,6 +34,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE = 20_000  # ms, for a machine that is busy otherwise
 DESKTOP, PHONE = (1200, 900), (360, 740)
 
 Strokes = Sequence[Sequence[tuple[float, float]]]
@@ -152,6 +153,12 @@ class Desk:
                 self.page.mouse.move(*place, steps=2)
             self.page.mouse.up()
 
+    def verdict(self, word: str | re.Pattern[str]) -> Locator:
+        """The answer of the section that is shown, once it is up to date and its headline is this word."""
+        settled = self.page.locator('main > section:not([hidden]) .answer[aria-busy="false"]')
+        expect(settled.locator(".word")).to_have_text(word)
+        return settled
+
     def answer(self, *words: str | re.Pattern[str]) -> Locator:
         """The answer of the section that is shown, once it has all of these words."""
         region = self.page.get_by_role("region", name="Answer")
@@ -174,7 +181,8 @@ def desk(
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=touch, reduced_motion="reduce"
     )
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     open_page = Desk(context.new_page(), address)
     yield open_page
     context.close()

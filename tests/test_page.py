@@ -57,19 +57,20 @@ def test_two_drawings_of_one_character_are_the_same(at: Desk) -> None:
     at.draw("Query", HOUSE)
     at.answer("the reference is still empty")
     at.draw("Reference", HOUSE_AGAIN)
-    answer = at.answer("Same", "95\N{NO-BREAK SPACE}% interval", "Threshold")
+    at.verdict("Same")
+    answer = at.answer("95\N{NO-BREAK SPACE}% interval", "Threshold")
     expect(answer.get_by_role("img", name="Probability of same")).to_be_visible()
     expect(answer.locator(".seen canvas")).to_have_count(2)  # what the model saw of both
     at.well("Query").get_by_role("button", name="Clear").click()
     at.draw("Query", CROSS)
-    at.answer("Different")
+    at.verdict("Different")
 
 
 def test_a_stroke_is_taken_back_and_a_drawing_cleared(at: Desk) -> None:
     at.go("compare")
     at.draw("Query", HOUSE)
     at.draw("Reference", HOUSE_AGAIN)
-    at.answer("Same")
+    at.verdict("Same")
     well = at.well("Query")
     for _ in HOUSE:
         well.get_by_role("button", name="Undo").click()
@@ -77,7 +78,7 @@ def test_a_stroke_is_taken_back_and_a_drawing_cleared(at: Desk) -> None:
     expect(well.get_by_role("button", name="Undo")).to_be_disabled()
     at.draw("Query", CROSS)
     at.page.keyboard.press("Control+z")
-    at.answer("Different")  # one line is left of the cross
+    at.verdict("Different")  # one line is left of the cross
     at.page.get_by_role("button", name="Start over").click()
     at.answer("Put something on both sides")
 
@@ -101,21 +102,21 @@ def test_several_references_are_chosen_dropped_and_pasted(at: Desk) -> None:
     at.go("compare")
     at.choose("Query", upload("query.png", png(3)))
     at.choose("Reference", upload("one.png", png(3, 1)), upload("two.png", png(3, 2)))
-    at.answer("Same")
+    at.verdict("Same")
     hand_over(at, "drop", "Reference", png(3, 3))
     expect(at.well("Reference").locator(".tally")).to_have_text("3")
     hand_over(at, "paste", "Reference", png(3, 4))
     expect(at.well("Reference").locator(".tally")).to_have_text("4")
-    expect(at.answer("Same").locator(".seen li")).to_have_count(5)
+    expect(at.verdict("Same").locator(".seen li")).to_have_count(5)
     at.page.get_by_role("button", name="Swap").click()
     at.answer("with several references there is nothing to swap")
     for number in (3, 2, 1):
         at.well("Reference").get_by_role("button", name="Remove").nth(number).click()
-    at.answer("Same")
+    at.verdict("Same")
     before = at.well("Query").locator("img").get_attribute("src")
     at.page.get_by_role("button", name="Swap").click()
     expect(at.well("Reference").locator("img")).to_have_attribute("src", before or "")
-    at.answer("Same")
+    at.verdict("Same")
 
 
 def hand_over(at: Desk, kind: str, label: str, content: bytes) -> None:
@@ -138,7 +139,8 @@ def test_it_says_that_it_cannot_tell_and_why(at: Desk) -> None:
     at.go("compare")
     at.choose("Query", upload("blank.png", BLANK))
     at.choose("Reference", upload("one.png", png(3)))
-    at.answer("Cannot tell", "query: saturated: all white")
+    at.verdict("Cannot tell")
+    at.answer("query: saturated: all white")
 
 
 def test_files_that_are_no_pictures_are_named(at: Desk) -> None:
@@ -149,7 +151,7 @@ def test_files_that_are_no_pictures_are_named(at: Desk) -> None:
     at.choose("Reference", upload("one.png", png(3)))
     at.answer("An image cannot be read")
     at.choose("Query", upload("whole.png", png(3, 1)))
-    at.answer("Same")
+    at.verdict("Same")
 
 
 def test_somebody_enrolled_is_found_with_pictures_and_the_others_ranked(at: Desk) -> None:
@@ -170,10 +172,12 @@ def test_somebody_enrolled_is_found_with_pictures_and_the_others_ranked(at: Desk
 def test_nobody_and_cannot_tell_are_answers(at: Desk) -> None:
     at.go("identify")
     at.draw("Picture", CROSS)
-    at.answer("Nobody here", "it takes")
+    at.verdict("Nobody here")
+    at.answer("it takes")
     at.well("Picture").get_by_role("button", name="Clear").click()
     at.choose("Picture", upload("blank.png", BLANK))
-    at.answer("Cannot tell", "saturated")
+    at.verdict("Cannot tell")
+    at.answer("saturated")
 
 
 def test_the_model_says_how_sure_it_is(at: Desk, service: str) -> None:
@@ -207,14 +211,14 @@ def test_a_busy_service_is_waited_for_and_a_lost_one_is_named(at: Desk) -> None:
     at.page.route("**/v1/verify", turn_away, times=1)
     at.page.get_by_role("button", name="Show me an example").click()
     at.page.get_by_text("The service is busy. Trying again in 1 s").wait_for()
-    at.answer("Same")
+    at.verdict("Same")
     assert len(turned_away) == 1
     at.page.context.set_offline(True)
     at.well("Query").get_by_role("button", name="Undo").click()
     at.answer("The service does not answer")
     at.page.context.set_offline(False)
     at.page.get_by_role("button", name="Try again").click()
-    at.answer(re.compile("Same|Different|Cannot tell"))
+    at.verdict(re.compile("Same|Different|Cannot tell"))
 
 
 def test_the_keyboard_is_enough(at: Desk) -> None:
@@ -239,7 +243,7 @@ def test_the_keyboard_is_enough(at: Desk) -> None:
                 break
             at.page.wait_for_timeout(50)
         choosers.pop().set_files(upload(f"{label}.png", content))
-    at.answer("Same")
+    at.verdict("Same")
     link = at.page.get_by_role("link", name="Gallery")
     link.focus()
     press("Enter")
@@ -267,7 +271,7 @@ def test_a_finger_draws_on_a_phone_and_nothing_is_cut_off(chromium: Browser, ser
         at.answer("the reference is still empty")
         at.well("Reference").get_by_role("button", name="Draw").click()
         swipe(at, "Reference", HOUSE_AGAIN)
-        at.answer("Same")
+        at.verdict("Same")
 
 
 def swipe(at: Desk, label: str, strokes: Strokes) -> None:

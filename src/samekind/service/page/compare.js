@@ -64,6 +64,7 @@ export function compare(section, context) {
   function changed() {
     clearTimeout(timer);
     running?.abort();
+    status.ariaBusy = String(!(query.empty || reference.empty)); // what is shown is of what was there before
     if (query.empty || reference.empty) return idle();
     again.hidden = swap.disabled = false;
     if (status.querySelector(".idle")) put(status, waiting("Looking …"));
@@ -85,6 +86,7 @@ export function compare(section, context) {
       clearTimeout(wait);
       if (!signal.aborted) put(status, failed(problem, run));
     }
+    if (!signal.aborted) status.ariaBusy = "false";
   }
 
   function show(decision, files) {

@@ -54,6 +54,7 @@ export function identify(section, context) {
   function changed() {
     clearTimeout(timer);
     running?.abort();
+    answer.ariaBusy = String(!query.empty); // what is shown is of what was there before
     if (query.empty) idle();
     else {
       if (answer.querySelector(".idle")) put(answer, waiting("Searching …"));
@@ -71,9 +72,9 @@ export function identify(section, context) {
       if (!signal.aborted) show(found);
     } catch (problem) {
       if (!signal.aborted) put(answer, failed(problem, run));
-    } finally {
-      clearTimeout(wait);
     }
+    clearTimeout(wait);
+    if (!signal.aborted) answer.ariaBusy = "false";
   }
 
   function show(found) {

@@ -46,11 +46,27 @@ function words(calibration) {
     h("p", { className: "note" }, "Other cameras, pens or kinds of things may be harder. Where it sees that an image is unlike all of those, or blank, it says that it cannot tell."));
 }
 
+const span = (values, shown) => {
+  const [least, most] = [Math.min(...values), Math.max(...values)].map((value) => shown(value));
+  return least === most ? least : `${least} to ${most}`;
+};
+
+/** Those that promise the same of as many identities in one row, whatever the number of references. */
 function certificates(list) {
-  const rows = list.map((one) => row(
-    one.identities > 1 ? `A search among ${count(one.identities)} identities` : `A comparison with ${many(one.references, "reference")}`,
-    `from score ${number(one.threshold)}; on ${count(one.classes)} classes it was ${percent(one.observed_fmr)}`,
-    `≤\u00a0${percent(one.target_fmr)}`, `${percent(one.confidence)} confidence`));
+  const groups = new Map();
+  for (const one of list) {
+    const key = [one.identities, one.target_fmr, one.confidence, one.classes].join();
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  const rows = [...groups.values()].map((group) => {
+    const [one] = group;
+    const references = span(group.map((each) => each.references), count);
+    const each = references === "1" ? "1 reference" : `${references} references`;
+    return row(
+      one.identities > 1 ? `A search among ${count(one.identities)} identities with ${each} each` : `A comparison with ${each}`,
+      `from score ${span(group.map(({ threshold }) => threshold), number)}; on ${count(one.classes)} classes it was ${span(group.map((it) => it.observed_fmr), percent)}`,
+      `≤\u00a0${percent(one.target_fmr)}`, `${percent(one.confidence)} confidence`);
+  });
   return h("div", { className: "table card certified" }, table("Certified false match rates", ["Of", "False matches"], rows));
 }
 

@@ -3,6 +3,7 @@
 import { h, s } from "./element.js";
 import { number, percent } from "./words.js";
 
+const LETTER = 9; // units of width that a letter takes at most, on average
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, 14, 26, 46];
 
 /** curve: [{score, probability, low, high}], rising. certified: whether the threshold is. last: {score, probability} of the last pair. */
@@ -16,8 +17,10 @@ export function plot({ curve, threshold, certified, last }) {
   const ticks = [0, 0.25, 0.5, 0.75, 1];
   const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => from + share * (to - from));
   const within = (score) => score >= from && score <= to;
-  const label = (score, text, end) =>
-    s("text", { x: x(score) + (end ? -6 : 6), y: TOP - 9, "text-anchor": end ? "end" : "start", class: "mark" }, text);
+  const label = (score, text) => {
+    const end = x(score) + LETTER * text.length > WIDTH;
+    return s("text", { x: x(score) + (end ? -6 : 6), y: TOP - 9, "text-anchor": end ? "end" : "start", class: "mark" }, text);
+  };
   const dot = s("circle", { r: 5, class: "reading" });
   const picture = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plot", role: "img",
     "aria-label": `Probability of same over the score, from ${number(from, 2)} to ${number(to, 2)}. From ${number(threshold, 2)} it says same.` },
@@ -27,7 +30,7 @@ export function plot({ curve, threshold, certified, last }) {
     s("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "score: larger is more alike"),
     s("polygon", { points: [...points("low"), ...points("high").reverse()].join(" "), class: "band" }),
     s("polyline", { points: points("probability").join(" "), class: "curve" }),
-    within(threshold) && [line(x(threshold), certified ? "certified-line" : "threshold-line"), label(threshold, certified ? "certified threshold" : "threshold", x(threshold) > WIDTH / 2 + 40)],
+    within(threshold) && [line(x(threshold), certified ? "certified-line" : "threshold-line"), label(threshold, certified ? "certified threshold" : "threshold")],
     last && within(last.score) && s("circle", { cx: x(last.score), cy: y(last.probability), r: 5, class: "last" }),
     dot);
 
