@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from samekind.data.glyphs import glyphs
 from samekind.errors import InputError
 from samekind.images import Preprocessing
-from samekind.quality import Domain, flaws
+from samekind.quality import LEAST_CONTRAST, Domain, flaws
 
 SIZE = 32
 PREPROCESSING = Preprocessing(size=SIZE)
@@ -41,6 +41,15 @@ def test_hardly_any_contrast_is_blank_and_a_dot_is_not() -> None:
     dot = np.full((60, 60), 255, np.uint8)
     dot[30:33, 30:33] = 0
     assert flaws(Image.fromarray(dot), size=SIZE) == ()
+
+
+@given(st.integers(0, 255), st.integers(0, 40), st.sampled_from([1, 3]), st.integers(0, 9))
+def test_contrast_is_the_standard_deviation_of_the_levels(level: int, step: int, channels: int, seed: int) -> None:
+    levels = np.random.default_rng(seed).choice([level, min(level + step, 255)], (40, 40, channels)).astype(np.uint8)
+    spread = float((levels.reshape(-1, channels) / 255).std(axis=0).max())
+    if abs(spread - LEAST_CONTRAST) > 1e-9:
+        image = Image.fromarray(levels[..., 0] if channels == 1 else levels)
+        assert bool(flaws(image, size=32)) == (spread < LEAST_CONTRAST)
 
 
 def test_colour_alone_is_contrast() -> None:

@@ -96,12 +96,12 @@ def in_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 @in_loop
 async def test_more_requests_than_the_limit_are_refused_at_once() -> None:
     slow = Slow()
-    admission = Admission(slow, limits=Limits(requests=3), workers=Workers(1, turns=1))
+    admission = Admission(slow, limits=Limits(requests=3), left=int)
     open_ones = [asyncio.create_task(request(admission)) for _ in range(3)]
     await until(lambda: slow.begun == 3)
     refused = await asyncio.wait_for(request(admission), 1)
     assert (refused.status, refused.kind, refused.headers["retry-after"]) == (503, "busy", "1")
-    assert (await request(Admission(fine, limits=Limits(), workers=Workers(1, turns=1)), path="/healthz")).status == 200
+    assert (await request(Admission(fine, limits=Limits(), left=int), path="/healthz")).status == 200
     slow.go.set()
     assert [(await one).status for one in open_ones] == [200] * 3
     assert (await request(admission)).status == 200  # there is room again
@@ -115,7 +115,7 @@ async def test_health_and_page_are_answered_in_any_case() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (slow if scope["path"].startswith("/v1/") else fine)(scope, receive, send)
 
-    admission = Admission(app, limits=Limits(requests=1), workers=Workers(1, turns=1))
+    admission = Admission(app, limits=Limits(requests=1), left=int)
     busy = asyncio.create_task(request(admission))
     await until(lambda: slow.begun == 1)
     for path in ("/", "/page/main.js", "/healthz", "/readyz", "/metrics"):
@@ -127,7 +127,7 @@ async def test_health_and_page_are_answered_in_any_case() -> None:
 @in_loop
 async def test_announced_bytes_are_counted_before_they_come() -> None:
     slow = Slow()
-    admission = Admission(slow, limits=Limits(body=100, held=250), workers=Workers(1, turns=1))
+    admission = Admission(slow, limits=Limits(body=100, held=250), left=int)
     open_ones = [asyncio.create_task(request(admission, b"x" * 100, length=100)) for _ in range(2)]
     await until(lambda: slow.begun == 2)
     assert (await request(admission, b"x" * 51, length=51)).kind == "busy"
@@ -138,7 +138,7 @@ async def test_announced_bytes_are_counted_before_they_come() -> None:
 
 @in_loop
 async def test_bytes_that_were_not_announced_are_counted_as_they_come() -> None:
-    admission = Admission(fine, limits=Limits(body=100, held=100), workers=Workers(1, turns=1))
+    admission = Admission(fine, limits=Limits(body=100, held=100), left=int)
     assert (await request(admission, b"x" * 60, b"x" * 60)).kind == "busy"
     assert (await request(admission, b"x" * 60, b"x" * 60, length=10)).kind == "busy"  # more than it said
     assert (await request(admission, b"x" * 60, b"x" * 40)).body == b"100"
@@ -146,14 +146,14 @@ async def test_bytes_that_were_not_announced_are_counted_as_they_come() -> None:
 
 @in_loop
 async def test_a_body_beyond_the_limit_is_left_to_whoever_reads_it() -> None:
-    admission = Admission(fine, limits=Limits(body=100, held=100), workers=Workers(1, turns=1))
+    admission = Admission(fine, limits=Limits(body=100, held=100), left=int)
     assert (await request(admission, length=10**12)).status == 200
 
 
 @in_loop
 async def test_a_slow_answer_is_given_up() -> None:
-    admission = Admission(Slow(), limits=Limits(seconds=0.05), workers=Workers(1, turns=1))
-    reading = Admission(fine, limits=Limits(seconds=0.05), workers=Workers(1, turns=1))
+    admission = Admission(Slow(), limits=Limits(seconds=0.05), left=int)
+    reading = Admission(fine, limits=Limits(seconds=0.05), left=int)
     answer = await request(reading, b"x", stall=True)
     assert (answer.status, answer.kind) == (408, "request-timeout")
 
@@ -161,7 +161,7 @@ async def test_a_slow_answer_is_given_up() -> None:
         await receive()
         await asyncio.sleep(3600)
 
-    answer = await request(Admission(read_then_wait, limits=Limits(seconds=0.05), workers=Workers(1, turns=1)))
+    answer = await request(Admission(read_then_wait, limits=Limits(seconds=0.05), left=int))
     assert (answer.status, answer.kind) == (503, "timeout")
     assert (await request(admission)).kind == "request-timeout"
     assert admission.open == 0
@@ -176,7 +176,7 @@ async def test_work_that_cannot_be_stopped_still_counts() -> None:
         await workers.run(lambda: go.wait(10))
         await fine(scope, receive, send)
 
-    admission = Admission(app, limits=Limits(requests=1, seconds=0.05), workers=workers)
+    admission = Admission(app, limits=Limits(requests=1, seconds=0.05), left=lambda: workers.left)
     assert (await request(admission)).kind == "timeout"
     assert workers.left == 1
     assert (await request(admission)).kind == "busy"
@@ -189,7 +189,7 @@ async def test_an_error_gives_its_place_back() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise ZeroDivisionError
 
-    admission = Admission(broken, limits=Limits(body=100, requests=1, held=100), workers=Workers(1, turns=1))
+    admission = Admission(broken, limits=Limits(body=100, requests=1, held=100), left=int)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await request(admission, b"x" * 100, length=100)

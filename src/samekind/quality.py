@@ -30,6 +30,7 @@ SPREAD = (0.005, 0.995)
 MARGIN = 1.5
 """... widened by this factor: a stroke half as broad again is still drawing."""
 
+_LEVELS = np.arange(256) / 255
 _LEAST = 1e-3  # a statistic below this is as good as zero
 
 
@@ -46,9 +47,12 @@ def flaws(image: Image.Image, *, size: int) -> tuple[str, ...]:
     found = []
     if max(image.size) < LEAST_SIDE * size:
         found.append(f"too small: {image.width} x {image.height} pixels, expected a side of {LEAST_SIDE * size:g}")
-    levels = np.asarray(image, dtype=np.float32).reshape(image.height * image.width, -1) / 255
-    if levels.std(axis=0).max() < LEAST_CONTRAST:
-        mean = float(levels.mean())
+    # counts instead of floats of all pixels, which would take 20 times the image's memory
+    counts = np.asarray(image.histogram(), dtype=np.float64).reshape(-1, 256) / (image.width * image.height)
+    means = counts @ _LEVELS  # (C,)
+    spreads = (counts * (_LEVELS - means[:, None]) ** 2).sum(axis=1)
+    if spreads.max() < LEAST_CONTRAST**2:
+        mean = float(means.mean())
         saturated = min(mean, 1 - mean) <= SATURATED
         found.append(f"saturated: all {'white' if mean > 0.5 else 'black'}" if saturated else "blank: one colour")
     return tuple(found)

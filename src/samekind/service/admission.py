@@ -4,6 +4,7 @@ Knows counts, bytes and time. Knows nothing of what is worked on.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from samekind.service.headers import request_id
 from samekind.service.problems import ProblemError
 from samekind.service.settings import Limits
-from samekind.service.workers import Workers
 
 PREFIX = "/v1/"
 """Of the paths that this is about; health, metrics and the page answer in any case."""
@@ -25,13 +25,13 @@ class Admission:
     Args:
         app: what they want.
         limits: of requests.
-        workers: what has been given up but still runs counts too.
+        left: how many calls go on though their request has been given up; they count too.
     """
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, workers: Workers) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Limits, left: Callable[[], int]) -> None:
         self.app = app
         self._limits = limits
-        self._workers = workers
+        self._left = left
         self._open = 0
         self._held = 0
 
@@ -39,7 +39,7 @@ class Admission:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self.app(scope, receive, send)
             return
-        if self._open + self._workers.left >= self._limits.requests:
+        if self._open + self._left() >= self._limits.requests:
             await self._busy(f"{self._limits.requests} requests at a time").response(request_id(scope))(
                 scope, receive, send
             )

@@ -59,7 +59,7 @@ def create_app(
     service = Service(model, settings, gallery=gallery, observe=metrics.batch)
     service.warm()
     metrics.watch("samekind_inputs_waiting", "Images that wait for a forward pass.", lambda: service.batcher.waiting)
-    metrics.watch("samekind_calls_left", "Calls that go on after their time.", lambda: service.workers.left)
+    metrics.watch("samekind_calls_left", "Calls that go on after their time.", lambda: service.left)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -72,7 +72,7 @@ def create_app(
         Middleware(Origins, settings=settings),
         *_cors(settings),
         Middleware(Access, ring=ring),
-        Middleware(Admission, limits=settings.limits, workers=service.workers),
+        Middleware(Admission, limits=settings.limits, left=lambda: service.left),
         Middleware(Faults),
     ]
     app = FastAPI(

@@ -3,7 +3,6 @@
 Knows the model, the gallery, the batcher and the threads. Knows nothing of HTTP.
 """
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -25,8 +24,11 @@ T = TypeVar("T")
 THREADS = 32
 """That work on requests: as many can share a forward pass. They wait most of the time."""
 LIGHT = 4_000_000
-"""Pixels of a request up to which it is worked on at once; of larger ones HEAVY at a time, for they take memory."""
-HEAVY = 2
+"""Pixels of a request up to which it is worked on at once. Larger ones take memory and get threads of their own: ..."""
+SHARE = 2
+"""... one for so many cores, ..."""
+QUEUE = 8
+"""... for each of which so many wait; more are refused."""
 
 
 class Service:
@@ -56,9 +58,11 @@ class Service:
             )
         self.settings = settings
         self.batcher = Batcher(model.embed_batch, observe=observe)
-        self.workers = Workers(THREADS, turns=max(2, os.cpu_count() or 1))
+        cores = os.cpu_count() or 1
+        self.workers = Workers(THREADS, turns=max(2, cores))
+        self._heavy = Workers(max(1, cores // SHARE), turns=max(1, cores // SHARE))
+        self._room = max(1, cores // SHARE) * (1 + QUEUE)  # for requests with large images, at work or waiting
         self.verifier = model.through(self.workers.aside(self.batcher))
-        self._heavy = asyncio.Semaphore(HEAVY)
         self._gallery = None if gallery is None else gallery(self.verifier)
 
     def gallery(self) -> Gallery:
@@ -70,6 +74,11 @@ class Service:
     async def enrolled(self) -> Counts | None:
         """How much the gallery holds; None where there is none."""
         return None if self._gallery is None else await self.workers.run(self._gallery.counts)
+
+    @property
+    def left(self) -> int:
+        """Calls that go on though nobody waits for them any more."""
+        return self.workers.left + self._heavy.left
 
     def warm(self) -> None:
         """Make the first pass of each size of batch, so that no request waits for it, nor takes memory for it."""
@@ -86,6 +95,7 @@ class Service:
             writes: whether it may have to wait for others that write to the gallery.
         Raises:
             ImageError: one cannot be read; the text begins with the name of its field.
+            ProblemError: too many with large images are there already.
         """
 
         def decoded() -> T:
@@ -97,16 +107,23 @@ class Service:
         def light() -> tuple[T, None] | None:
             return (decoded(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
 
-        run = self.workers.run if writes else self.workers.compute
-        done = await run(light)
-        if done is None:
-            async with self._heavy:
-                return await run(decoded)
-        return done[0]
+        done = await (self.workers.run(light) if writes else self.workers.compute(light))
+        return await self._in_lane(decoded) if done is None else done[0]
+
+    async def _in_lane(self, call: Callable[[], T]) -> T:
+        """The result of a call on large images, when it is its turn."""
+        if not self._room:
+            raise ProblemError("busy", f"too many requests of more than {LIGHT} pixels; try again later", retry_after=5)
+        self._room -= 1
+        try:
+            return await self._heavy.run(call)
+        finally:
+            self._room += 1
 
     def close(self) -> None:
         """Finish what is being worked on."""
         self.workers.close()
+        self._heavy.close()
         self.batcher.close()
         if self._gallery is not None:
             self._gallery.close()
