@@ -92,7 +92,7 @@ export function model(section, context) {
       h("h2", {}, "Certified"),
       calibration?.certificates.length ? certificates(calibration.certificates) : h("p", { className: "note" }, "Nothing is certified for this model."),
       h("h2", {}, "Measured"),
-      measured?.length ? h("div", { className: "protocols" }, measured.map(evaluation)) : h("p", { className: "note" }, "No evaluation came with this model. ", h("code", {}, "samekind evaluate"), " makes one."),
+      measured?.length ? h("div", { className: "protocols" }, measured.map(evaluation)) : h("p", { className: "note" }, "No evaluation came with this model. ", h("code", {}, "samekind evaluate --card"), " writes one, for its folder ", h("code", {}, "evaluations"), "."),
       h("h2", {}, "Where it comes from"),
       h("div", { className: "card" }, facts([
         ["Model", name], ["Fingerprint", h("code", { title: fingerprint }, fingerprint.slice(0, 16))],
