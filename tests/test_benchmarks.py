@@ -14,7 +14,7 @@ from samekind.bundle import Bundle
 from samekind.recipes import RECIPES
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
-SHARED = {"arithmetic", "results", "run"}
+SHARED = {"arithmetic", "results", "run", "service_traffic"}
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in SHARED)
 
 
@@ -80,6 +80,22 @@ def test_cold_start_stops_where_a_process_fails(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "exit code 2" in done.stderr
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_every_request_of_a_load_is_accounted_for(bundle: Bundle, tmp_path: Path) -> None:
+    script, out = str(FOLDER / "service_load.py"), tmp_path / "load.json"
+    brief = ("--rounds", "1", "--seconds", "1", "--overload", "2", "--times", "6")
+    subprocess.run([sys.executable, script, *brief, "--model", str(bundle.path), "--out", str(out)], check=True)
+    figures = json.loads(out.read_text())["figures"]
+    assert figures["throughput"]["errors"] == 0
+    assert figures["throughput"]["served_images_per_second"]["median"] > 0
+    overload = figures["overload"]
+    answers = overload["answers"]
+    assert answers["sent"] == sum(answers["statuses"].values()) + answers["broken"]
+    assert answers["sent"] + answers["unsent"] == pytest.approx(2 * overload["asked_per_second"], rel=0.1)
+    assert overload["refused"] == answers["statuses"]["503"] > 0
+    assert overload["errors"] == 0
 
 
 def test_candidates_take_turns() -> None:
