@@ -218,3 +218,22 @@ def test_an_address_that_cannot_be_had_is_one_line() -> None:
 def test_the_port_is_closed_until_it_listens() -> None:
     with bind("127.0.0.1", 0, has_keys=False) as bound, pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", int(bound.url.rpartition(":")[2])), timeout=1)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_large_upload_is_refused_and_the_connection_goes_on(
+    tmp_path: Path, service: Running, announced: bool
+) -> None:
+    body, headers = form(tmp_path)
+    large = body.replace(b"\r\n--x--", bytes(50_000_000) + b"\r\n--x--")
+    pieces = [large[start : start + 65_536] for start in range(0, len(large), 65_536)]
+    connection = service.connect()
+    connection.request(
+        "POST", "/v1/verify", large if announced else iter(pieces), headers, encode_chunked=not announced
+    )
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert json.loads(answer.read())["detail"].startswith("expected a body of at most 32000000 bytes")
+    connection.request("POST", "/v1/verify", body, headers)
+    assert connection.getresponse().status == 200
+    connection.close()
