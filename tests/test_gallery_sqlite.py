@@ -17,6 +17,7 @@ from PIL import Image
 from samekind.errors import GalleryError, MissingDataError, SamekindError
 from samekind.gallery import schema, sqlite
 from samekind.gallery.examination import problems
+from samekind.gallery.rows import Rows
 from samekind.gallery.schema import APPLICATION, MIGRATIONS, migrate
 from samekind.gallery.sqlite import SqliteStore, open_sqlite
 from samekind.gallery.store import Counts, Model, Position, StoredSample
@@ -291,3 +292,40 @@ def test_a_sqlite_that_is_too_old_is_named(place: Path, monkeypatch: pytest.Monk
     with pytest.raises(GalleryError, match=r"expected SQLite 3\.37\.0 or newer"):
         open_sqlite(place, "default", founding=MODEL)
     assert not list(place.parent.iterdir())
+
+
+def test_a_few_of_many_are_found_without_going_through_all(place: Path) -> None:
+    with closing(open_sqlite(place, "default", founding=MODEL)) as store, store.writing() as rows:
+        done = [enroll(rows, f"n{n}", [sample(n, crop=b"x")], model=MODEL) for n in range(2_000)]
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with closing(sqlite.connect(place)) as connection:
+        rows = Rows(sqlite._Engine(connection), 1, 0)
+        ids = [one.identity.id for one in done[:300:10]]
+        keys = rows.keys(ids)
+        event, kept = done[7].id, done[7].samples[0]
+        assert event is not None
+        connection.set_progress_handler(count, 10)
+        for ask in (
+            lambda: rows.keys(ids),
+            lambda: rows.by_keys(keys),
+            lambda: rows.embedded(keys),
+            lambda: rows.holding(kept.digest),
+            lambda: rows.find("n7"),
+            lambda: rows.identity(kept.identity),
+            lambda: rows.samples(kept.identity),
+            lambda: rows.contents(kept.identity),
+            lambda: rows.sample(kept.id),
+            lambda: rows.crop(kept.id),
+            lambda: rows.event(event),
+            lambda: rows.used([kept.id]),
+            lambda: rows.identities(after="n5", limit=5),
+            lambda: rows.changes(Position(1, 1_990)),
+        ):
+            steps = 0
+            assert ask()
+            assert steps < 300  # going through all of them takes some thousands

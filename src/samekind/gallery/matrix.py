@@ -63,7 +63,8 @@ class Matrix:
         self._lengths: list[Floats] = []  # of the rows of each block
         self._keys: Keys = np.empty(0, np.int64)
         self._sizes: NDArray[np.int32] = np.empty(0, np.int32)
-        self._order: Keys | None = None  # positions by key; None where keys are in order themselves
+        self._ascending = True  # whether keys are in order themselves, as they are until somebody goes
+        self._order: Keys | None = None  # else positions by key, once somebody asked for them
         self._count = 0
         self._turns = _Turns()
 
@@ -175,12 +176,15 @@ class Matrix:
 
     def _positions(self, keys: Keys) -> Keys:
         """Where these keys are (I,); -1 where they are not."""
-        known = self._keys[: self._count]
-        if self._order is None or len(self._order) != self._count:
-            self._order = np.argsort(known, kind="stable")
         if not self._count:
             return np.full(len(keys), -1, np.int64)
-        at = self._order[np.minimum(np.searchsorted(known, keys, sorter=self._order), self._count - 1)]
+        known = self._keys[: self._count]
+        if self._ascending:
+            at = np.minimum(np.searchsorted(known, keys), self._count - 1)
+        else:
+            if self._order is None:
+                self._order = np.argsort(known, kind="stable")
+            at = self._order[np.minimum(np.searchsorted(known, keys, sorter=self._order), self._count - 1)]
         return np.where(known[at] == keys, at, -1)
 
     def _put(self, position: int, row: Floats) -> None:
@@ -197,6 +201,8 @@ class Matrix:
             self._keys = np.concatenate([self._keys, np.empty(capacity - len(self._keys), np.int64)])
             self._sizes = np.concatenate([self._sizes, np.empty(capacity - len(self._sizes), np.int32)])
         self._keys[self._count : end] = keys
+        self._order = None
+        self._ascending &= bool((np.diff(self._keys[max(self._count - 1, 0) : end]) > 0).all())
         self._sizes[self._count : end] = sizes
         done = 0
         while done < len(keys):
@@ -213,6 +219,7 @@ class Matrix:
         self._put(position, self._blocks[last // BLOCK][last % BLOCK])
         self._keys[position], self._sizes[position] = self._keys[last], self._sizes[last]
         self._count, self._order = last, None
+        self._ascending = last == 0 or (self._ascending and position == last)
 
 
 class _Turns:

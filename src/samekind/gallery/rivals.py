@@ -12,7 +12,7 @@ from samekind.gallery.guard import Entry, Rival, concerns
 from samekind.gallery.intake import Taken
 from samekind.gallery.records import Concern
 from samekind.gallery.rows import Rows
-from samekind.gallery.search import Search
+from samekind.gallery.search import Hits, Search
 from samekind.similarity import combine
 from samekind.verifier import Verifier
 
@@ -44,8 +44,10 @@ def concerns_of(
     found = rows.find(name)
     (key,) = rows.keys([found.id]) if found else (None,)
 
-    def rival(embedding: NDArray[np.float32]) -> Rival | None:
-        hits = search.search(rows, embedding, 1, calibration=calibration, without=key)
+    def others(embedding: NDArray[np.float32]) -> Hits:
+        return search.search(rows, embedding, 1, calibration=calibration, without=key)
+
+    def rival(hits: Hits) -> Rival | None:
         for other, identity in rows.by_keys(hits.keys[:1]):
             return Rival(identity.name, rows.embedded([other]).embeddings)
         return None
@@ -56,16 +58,17 @@ def concerns_of(
             one.digest,
             flaws=one.look.flaws,
             holders=tuple(other.name for other in rows.holding(one.digest) if other.name != name),
-            rival=rival(embedding),
+            rival=rival(others(embedding)),
         )
         for one, embedding in zip(taken, embeddings, strict=True)
     ]
+    of_all = others(combine(embeddings))
     return concerns(
         entries,
         name=name,
         own=rows.embedded([] if key is None else [key]).embeddings,
-        identities=rows.counts().identities - (key is not None),
-        rival=rival(combine(embeddings)) if key is None else None,
+        identities=of_all.identities,
+        rival=rival(of_all) if key is None else None,
         calibration=calibration,
         similarity=verifier.similarity,
     )

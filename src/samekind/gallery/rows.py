@@ -13,7 +13,7 @@ Knows tables. Knows nothing of files, connections or locks, nor of what a change
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -26,7 +26,9 @@ from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Posit
 Values: TypeAlias = Mapping[str, object]
 
 _AT_ONCE = 500  # values in one statement
-_IDENTITY = "SELECT id, name, metadata, samples, created FROM identity WHERE collection = :collection"
+_COLUMNS = "id, name, metadata, samples, created"
+_IDENTITY = f"SELECT {_COLUMNS} FROM identity WHERE collection = :collection"
+_HERE = "+collection = :collection"  # the sign keeps SQLite from going through all of a collection for a few keys
 _CHANGED = """SELECT revision, key FROM identity WHERE collection = :collection AND revision > :revision
     UNION ALL SELECT revision, key FROM identity WHERE collection = :collection AND revision = :revision AND key > :key
     UNION ALL SELECT revision, identity FROM removed WHERE collection = :collection AND revision > :revision
@@ -133,9 +135,7 @@ class Rows:
 
     def keys(self, identities: Sequence[str]) -> tuple[int, ...]:
         """The store's own numbers of these identities, by id; of those that are enrolled."""
-        found = dict(
-            self._in("SELECT id, key FROM identity WHERE collection = :collection AND id IN ({})", list(identities))
-        )
+        found = dict(self._in(f"SELECT id, key FROM identity WHERE id IN ({{}}) AND {_HERE}", list(identities)))
         return tuple(found[id] for id in identities if id in found)
 
     def some(self, count: int) -> tuple[int, ...]:
@@ -150,7 +150,7 @@ class Rows:
     def by_keys(self, keys: Sequence[int] | Keys) -> tuple[tuple[int, Identity], ...]:
         """These identities, in this order, each with its key; those that are gone are left out."""
         wanted = [int(key) for key in keys]
-        rows = self._in(_IDENTITY.replace("SELECT id", "SELECT key, id") + " AND key IN ({})", wanted)
+        rows = self._in(f"SELECT key, {_COLUMNS} FROM identity WHERE key IN ({{}}) AND {_HERE}", wanted)
         found = {key: _identity(row) for key, *row in rows}
         return tuple((key, found[key]) for key in wanted if key in found)
 
@@ -183,9 +183,8 @@ class Rows:
     def holding(self, digest: str) -> tuple[Identity, ...]:
         """The identities that hold an image of this digest."""
         held = "SELECT identity FROM sample WHERE digest = :digest"
-        return tuple(
-            _identity(row) for row in self._query(f"{_IDENTITY} AND key IN ({held}) ORDER BY name", digest=digest)
-        )
+        rows = self._query(f"SELECT {_COLUMNS} FROM identity WHERE key IN ({held}) AND {_HERE}", digest=digest)
+        return tuple(sorted((_identity(row) for row in rows), key=attrgetter("name")))
 
     def samples(self, identity: str) -> tuple[Sample, ...]:
         """Of an identity, in the order of enrolment."""

@@ -27,7 +27,7 @@ BACKGROUND = 8_000
 DRIFT = 0.05
 """Share of its identities by which a collection may grow or shrink before that background is drawn anew."""
 
-_PART = 20_000  # samples read at a time, more or less: what lies between the file and the matrix stays small
+_PART = 4_000  # samples read at a time, more or less: what lies between the file and the matrix stays small
 
 
 @dataclass(frozen=True, eq=False)
