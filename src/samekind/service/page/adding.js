@@ -17,36 +17,83 @@ export function adding(context) {
   let plan = null; // groups of a folder
   let running = null;
 
-  const name = h("input", { type: "text", id: "name", maxLength: NAME, autocomplete: "off", spellcheck: false, dir: "auto", oninput: check });
+  const name = h("input", {
+    type: "text",
+    id: "name",
+    maxLength: NAME,
+    autocomplete: "off",
+    spellcheck: false,
+    dir: "auto",
+    oninput: check,
+  });
   const pictures = well({
-    label: "Pictures", most: MOST, changed: check, limits: () => context.model?.limits ?? null,
-    side: () => Math.max(105, context.model?.size ?? 0), folders: take,
+    label: "Pictures",
+    most: MOST,
+    changed: check,
+    limits: () => context.model?.limits ?? null,
+    side: () => Math.max(105, context.model?.size ?? 0),
+    folders: take,
   });
   const rows = notes();
   const strict = h("input", { type: "checkbox", id: "strict" });
   const folder = h("input", {
-    type: "file", multiple: true, hidden: true, webkitdirectory: true,
+    type: "file",
+    multiple: true,
+    hidden: true,
+    webkitdirectory: true,
     onchange: () => {
       planned(groupsOfFolder([...folder.files]));
       folder.value = "";
     },
   });
   const list = h("ul", { className: "plan", tabIndex: 0, "aria-label": "What will be added" });
-  const planBox = h("div", { className: "card plan-box", hidden: true }, h("div", { className: "well-head" }, h("h3", {}, "From your folder"),
-    button("Forget it", "clear", () => planned(null), { className: "quiet" })), list);
-  const single = h("div", { className: "single" },
-    h("label", { htmlFor: "name" }, "Name"), name,
+  const planBox = h(
+    "div",
+    { className: "card plan-box", hidden: true },
+    h(
+      "div",
+      { className: "well-head" },
+      h("h3", {}, "From your folder"),
+      button("Forget it", "clear", () => planned(null), { className: "quiet" }),
+    ),
+    list,
+  );
+  const single = h(
+    "div",
+    { className: "single" },
+    h("label", { htmlFor: "name" }, "Name"),
+    name,
     h("p", { className: "note" }, "If the name is enrolled already, the pictures are added to it."),
-    pictures.element);
+    pictures.element,
+  );
   const status = h("div", { "aria-live": "polite" });
   const go = h("button", { type: "submit", className: "main" }, icon("add"), h("span", {}, "Add"));
-  const form = h("form", { noValidate: true, onsubmit: submit }, single, planBox,
-    h("p", { className: "folder" }, button("Choose a folder", "folder", () => folder.click()), folder,
-      h("span", { className: "note" }, "One sub-folder an identity. You can drop one, too.")),
+  const form = h(
+    "form",
+    { noValidate: true, onsubmit: submit },
+    single,
+    planBox,
+    h(
+      "p",
+      { className: "folder" },
+      button("Choose a folder", "folder", () => folder.click()),
+      folder,
+      h("span", { className: "note" }, "One sub-folder an identity. You can drop one, too."),
+    ),
     rows.element,
-    h("div", { className: "check" }, strict, h("label", { htmlFor: "strict" }, "Strict: refuse what looks wrong",
-      h("span", { className: "note" }, "Otherwise it is added, and you are told."))),
-    h("div", { className: "actions" }, go));
+    h(
+      "div",
+      { className: "check" },
+      strict,
+      h(
+        "label",
+        { htmlFor: "strict" },
+        "Strict: refuse what looks wrong",
+        h("span", { className: "note" }, "Otherwise it is added, and you are told."),
+      ),
+    ),
+    h("div", { className: "actions" }, go),
+  );
   const element = h("div", { className: "adding" }, heading("Add to the gallery", "adding-title"), status, form);
   check();
 
@@ -54,8 +101,12 @@ export function adding(context) {
     const ready = plan ? plan.length > 0 : name.value.trim() && !pictures.empty;
     go.disabled = !ready || running !== null;
     const images = plan ? plan.reduce((sum, { files }) => sum + files.length, 0) : pictures.total;
-    go.lastChild.textContent = plan && plan.length > 1 ? `Add ${many(plan.length, "identity", "identities")}, ${many(images, "image")}`
-      : images ? `Add ${many(images, "image")}` : "Add";
+    go.lastChild.textContent =
+      plan && plan.length > 1
+        ? `Add ${many(plan.length, "identity", "identities")}, ${many(images, "image")}`
+        : images
+          ? `Add ${many(images, "image")}`
+          : "Add";
   }
 
   function planned(groups) {
@@ -67,10 +118,21 @@ export function adding(context) {
       pictures.add(named[0].files);
     } else {
       plan = named?.length ? named.map((group) => ({ ...group, name: group.name || "unnamed" })).sort(byName) : null;
-      if (groups && !plan) put(status, h("p", { className: "notice", role: "alert" }, "There is no picture in that folder."));
+      if (groups && !plan)
+        put(status, h("p", { className: "notice", role: "alert" }, "There is no picture in that folder."));
       planBox.hidden = !plan;
       single.hidden = Boolean(plan);
-      put(list, ...(plan ?? []).map((group) => h("li", {}, given(group.name, { dir: "auto" }), h("span", { className: "note" }, many(group.files.length, "image")))));
+      put(
+        list,
+        ...(plan ?? []).map((group) =>
+          h(
+            "li",
+            {},
+            given(group.name, { dir: "auto" }),
+            h("span", { className: "note" }, many(group.files.length, "image")),
+          ),
+        ),
+      );
     }
     check();
   }
@@ -92,7 +154,12 @@ export function adding(context) {
     const progress = progressOf(groups, () => running.abort());
     put(status, progress.element);
     scrollTo(0, 0);
-    const outcome = await upload(groups, { ...options, bounds: context.bounds(), signal: running.signal, progress: progress.tell });
+    const outcome = await upload(groups, {
+      ...options,
+      bounds: context.bounds(),
+      signal: running.signal,
+      progress: progress.tell,
+    });
     running = null;
     form.hidden = false;
     const said = outcomeOf(outcome, {

@@ -63,7 +63,8 @@ async function problem(response) {
   if (kind === "doubtful") return new Problem("refused", "Refused", detail, body);
   if (status === 413) return new Problem("input", "Too large", detail || "Send fewer or smaller images.", body, status);
   if (status === 429 || status === 503) return new Problem("busy", "The service is busy", detail, body);
-  if (status < 500) return new Problem("input", body.title || "Not accepted", detail || `Status ${status}`, body, status);
+  if (status < 500)
+    return new Problem("input", body.title || "Not accepted", detail || `Status ${status}`, body, status);
   const id = body.request_id ? ` Its log has the request as ${body.request_id}.` : "";
   return new Problem("fault", "The service failed", `${detail || "It gave no reason."}${id}`, body);
 }

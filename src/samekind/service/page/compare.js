@@ -21,8 +21,12 @@ const SAID = {
 
 /** The headline of an answer: a sign, a word and a colour, so that none of them stands alone. */
 export function verdict({ word, icon: sign, tone, text }) {
-  return h("div", { className: `verdict ${tone}` }, h("span", { className: "sign" }, icon(sign)),
-    h("div", {}, h("p", { className: "word" }, word), h("p", {}, text)));
+  return h(
+    "div",
+    { className: `verdict ${tone}` },
+    h("span", { className: "sign" }, icon(sign)),
+    h("div", {}, h("p", { className: "word" }, word), h("p", {}, text)),
+  );
 }
 
 /** The probability of "same" at a score, as the calibration states it. */
@@ -39,8 +43,11 @@ export function compare(section, context) {
   const swap = button("Swap", "swap", exchange);
   const again = button("Start over", "clear", restart);
   const status = h("div", { className: "answer card", "aria-live": "polite", role: "region", "aria-label": "Answer" });
-  section.append(h("div", { className: "pair" }, query.element, h("div", { className: "between" }, swap), reference.element),
-    status, h("div", { className: "actions centre" }, again));
+  section.append(
+    h("div", { className: "pair" }, query.element, h("div", { className: "between" }, swap), reference.element),
+    status,
+    h("div", { className: "actions centre" }, again),
+  );
   let timer = null;
   let running = null;
   idle();
@@ -48,10 +55,19 @@ export function compare(section, context) {
   function idle() {
     swap.disabled = query.empty && reference.empty;
     again.hidden = query.empty && reference.empty;
-    const text = query.empty === reference.empty ? "Put something on both sides: the answer appears here by itself."
-      : `Now the other side: the ${query.empty ? "query" : "reference"} is still empty.`;
-    put(status, h("div", { className: "idle" }, h("p", {}, text),
-      query.empty && reference.empty && button("Show me an example", "brush", showExample)));
+    const text =
+      query.empty === reference.empty
+        ? "Put something on both sides: the answer appears here by itself."
+        : `Now the other side: the ${query.empty ? "query" : "reference"} is still empty.`;
+    put(
+      status,
+      h(
+        "div",
+        { className: "idle" },
+        h("p", {}, text),
+        query.empty && reference.empty && button("Show me an example", "brush", showExample),
+      ),
+    );
   }
 
   function showExample() {
@@ -94,15 +110,31 @@ export function compare(section, context) {
     const calibration = context.model?.calibration;
     const threshold = calibration ? probabilityAt(decision.threshold, calibration) : null;
     context.last = { score: decision.score, probability };
-    const promise = decision.certified_fmr === null ? "no rate is certified"
-      : `at most ${percent(decision.certified_fmr)} of different pairs pass it`;
-    put(status,
+    const promise =
+      decision.certified_fmr === null
+        ? "no rate is certified"
+        : `at most ${percent(decision.certified_fmr)} of different pairs pass it`;
+    put(
+      status,
       verdict(SAID[String(same)]),
-      h("div", { className: "numbers" },
-        h("p", { className: "probability" }, h("strong", {}, percent(probability)), " probability that they are the same",
-          h("span", { className: "note" }, ` 95\u00a0% interval ${percent(low)} to ${percent(high)}`)),
-        scale({ probability, low, high, threshold })),
-      decision.reasons.length > 0 && h("ul", { className: "reasons" }, decision.reasons.map((text) => h("li", {}, text))),
+      h(
+        "div",
+        { className: "numbers" },
+        h(
+          "p",
+          { className: "probability" },
+          h("strong", {}, percent(probability)),
+          " probability that they are the same",
+          h("span", { className: "note" }, ` 95\u00a0% interval ${percent(low)} to ${percent(high)}`),
+        ),
+        scale({ probability, low, high, threshold }),
+      ),
+      decision.reasons.length > 0 &&
+        h(
+          "ul",
+          { className: "reasons" },
+          decision.reasons.map((text) => h("li", {}, text)),
+        ),
       facts([
         ["Score", number(decision.score)],
         ["Threshold", number(decision.threshold)],
@@ -116,23 +148,42 @@ export function compare(section, context) {
   function judged(files) {
     if (!context.model) return "";
     const row = h("ul", { className: "seen" });
-    const names = ["Query", ...files.slice(1).map((_, index) => (files.length > 2 ? `Reference ${index + 1}` : "Reference"))];
+    const names = [
+      "Query",
+      ...files.slice(1).map((_, index) => (files.length > 2 ? `Reference ${index + 1}` : "Reference")),
+    ];
     Promise.all(files.map((file) => asSeen(file, context.model).catch(() => null))).then((canvases) => {
-      put(row, ...canvases.map((canvas, index) => {
-        canvas?.setAttribute("role", "img");
-        canvas?.setAttribute("aria-label", `${names[index]} as the model sees it`);
-        return h("li", {}, canvas ?? h("span", { className: "nameless" }, files[index].name), h("span", {}, names[index]));
-      }));
+      put(
+        row,
+        ...canvases.map((canvas, index) => {
+          canvas?.setAttribute("role", "img");
+          canvas?.setAttribute("aria-label", `${names[index]} as the model sees it`);
+          return h(
+            "li",
+            {},
+            canvas ?? h("span", { className: "nameless" }, files[index].name),
+            h("span", {}, names[index]),
+          );
+        }),
+      );
     });
     const { size, channels } = context.model;
     const colour = channels === 1 ? "in grey" : "in colour";
-    return h("div", { className: "judged" }, h("h3", {}, "What it was judged on"),
-      h("p", { className: "note" }, `${size} × ${size} pixels ${colour}: nothing else reaches the model.`), row);
+    return h(
+      "div",
+      { className: "judged" },
+      h("h3", {}, "What it was judged on"),
+      h("p", { className: "note" }, `${size} × ${size} pixels ${colour}: nothing else reaches the model.`),
+      row,
+    );
   }
 
   function exchange() {
     if (reference.total > 1) {
-      put(status, h("p", { className: "idle" }, "A query is one picture: with several references there is nothing to swap with."));
+      put(
+        status,
+        h("p", { className: "idle" }, "A query is one picture: with several references there is nothing to swap with."),
+      );
       return;
     }
     const [left, right] = [query.content, reference.content];

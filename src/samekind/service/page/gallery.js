@@ -17,7 +17,10 @@ export function gallery(section, context) {
   section.append(...Object.values(views).map((view) => view.element));
 
   // pictures that are dropped on the gallery are meant for it
-  section.addEventListener("dragover", (event) => [...event.dataTransfer.types].includes("Files") && event.preventDefault());
+  section.addEventListener(
+    "dragover",
+    (event) => [...event.dataTransfer.types].includes("Files") && event.preventDefault(),
+  );
   section.addEventListener("drop", (event) => {
     if (event.defaultPrevented || !views.list.element.offsetParent) return;
     event.preventDefault();

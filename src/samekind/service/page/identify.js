@@ -20,10 +20,15 @@ const SAID = {
 
 function words({ answer, candidates, identities, threshold }) {
   const [first] = candidates;
-  if (answer === "found") return { word: given(first.name), text: `Found among ${many(identities, "identity", "identities")}.` };
-  if (answer === "cannot tell") return { word: "Cannot tell", text: "Rather no answer than a guess. Why, is said below." };
+  if (answer === "found")
+    return { word: given(first.name), text: `Found among ${many(identities, "identity", "identities")}.` };
+  if (answer === "cannot tell")
+    return { word: "Cannot tell", text: "Rather no answer than a guess. Why, is said below." };
   const among = identities === 1 ? "The one identity that is enrolled" : `The most alike of ${count(identities)}`;
-  return { word: "Nobody here", text: `${among} scores ${number(first.score)}; it takes ${number(threshold)} to be found.` };
+  return {
+    word: "Nobody here",
+    text: `${among} scores ${number(first.score)}; it takes ${number(threshold)} to be found.`,
+  };
 }
 
 export function identify(section, context) {
@@ -42,11 +47,18 @@ export function identify(section, context) {
     }
     const enrolled = context.model?.gallery?.identities;
     if (enrolled === 0) {
-      put(answer, empty("Nobody is enrolled yet", "Add somebody or something to the gallery first; one picture each is enough.",
-        h("a", { href: "#gallery/add", className: "button main" }, "Add to the gallery")));
+      put(
+        answer,
+        empty(
+          "Nobody is enrolled yet",
+          "Add somebody or something to the gallery first; one picture each is enough.",
+          h("a", { href: "#gallery/add", className: "button main" }, "Add to the gallery"),
+        ),
+      );
       return;
     }
-    const text = enrolled ? `The answer appears here by itself: ${many(enrolled, "identity is", "identities are")} enrolled.`
+    const text = enrolled
+      ? `The answer appears here by itself: ${many(enrolled, "identity is", "identities are")} enrolled.`
       : "The answer appears here by itself.";
     put(answer, h("p", { className: "idle" }, text));
   }
@@ -79,24 +91,46 @@ export function identify(section, context) {
 
   function show(found) {
     if (!found.identities) {
-      put(answer, empty("Nobody here", "The gallery is empty, so nobody can be found.",
-        h("a", { href: "#gallery/add", className: "button main" }, "Add to the gallery")));
+      put(
+        answer,
+        empty(
+          "Nobody here",
+          "The gallery is empty, so nobody can be found.",
+          h("a", { href: "#gallery/add", className: "button main" }, "Add to the gallery"),
+        ),
+      );
       return;
     }
-    const promise = found.certified_fpir === null ? "no rate is certified"
-      : `at most ${percent(found.certified_fpir)} of searches for somebody unknown find anybody`;
-    put(answer,
+    const promise =
+      found.certified_fpir === null
+        ? "no rate is certified"
+        : `at most ${percent(found.certified_fpir)} of searches for somebody unknown find anybody`;
+    put(
+      answer,
       verdict({ ...SAID[found.answer], ...words(found) }),
-      found.reasons.length > 0 && h("ul", { className: "reasons" }, found.reasons.map((text) => h("li", {}, text))),
+      found.reasons.length > 0 &&
+        h(
+          "ul",
+          { className: "reasons" },
+          found.reasons.map((text) => h("li", {}, text)),
+        ),
       h("h3", {}, "Most alike"),
-      h("ol", { className: "candidates" }, found.candidates.map((one, rank) => candidate(one, rank, found))),
+      h(
+        "ol",
+        { className: "candidates" },
+        found.candidates.map((one, rank) => candidate(one, rank, found)),
+      ),
       facts([
         ["Threshold", number(found.threshold)],
         ["Searched", many(found.identities, "identity", "identities")],
         ["Certified", promise],
         ["Before looking", `${percent(found.prior)} somebody enrolled`],
       ]),
-      h("div", { className: "actions" }, button("Start over", "clear", () => query.reset())),
+      h(
+        "div",
+        { className: "actions" },
+        button("Start over", "clear", () => query.reset()),
+      ),
     );
   }
 
@@ -104,15 +138,24 @@ export function identify(section, context) {
     const frame = h("span", { className: "frame" });
     const bar = h("span", { className: "fill" });
     bar.style.inlineSize = `${100 * one.probability}%`;
-    const item = h("li", { className: rank === 0 && found.answer === "found" ? "chosen" : "" }, frame,
-      h("div", { className: "who" },
+    const item = h(
+      "li",
+      { className: rank === 0 && found.answer === "found" ? "chosen" : "" },
+      frame,
+      h(
+        "div",
+        { className: "who" },
         h("p", {}, h("a", { href: `#gallery/${one.id}` }, given(one.name)), h("strong", {}, percent(one.probability))),
         h("span", { className: "bar-of", "aria-hidden": "true" }, bar),
-        h("p", { className: "note" }, `score ${number(one.score)} · ${many(one.samples, "image")}`)));
-    whenSeen(item, () => api.identity(one.id).then(
-      ({ items }) => items.length && frame.append(sample(items[0].id, `Enrolled image of ${one.name}`)),
-      () => frame.classList.add("lost"),
-    ));
+        h("p", { className: "note" }, `score ${number(one.score)} · ${many(one.samples, "image")}`),
+      ),
+    );
+    whenSeen(item, () =>
+      api.identity(one.id).then(
+        ({ items }) => items.length && frame.append(sample(items[0].id, `Enrolled image of ${one.name}`)),
+        () => frame.classList.add("lost"),
+      ),
+    );
     return item;
   }
 

@@ -38,13 +38,32 @@ function bounds() {
 
 function foot() {
   const { name, version, fingerprint } = context.model;
-  document.getElementById("foot").replaceChildren(h("p", {}, "samekind ", version, " · model ", h("strong", {}, name), " ",
-    h("code", { title: fingerprint }, fingerprint.slice(0, 12)), " · ", h("a", { href: "openapi.json" }, "API"),
-    " · your pictures go to this service only"),
-    api.key.get() ? button("Forget the key", null, () => {
-      api.key.set("");
-      location.reload();
-    }, { className: "quiet" }) : "");
+  document.getElementById("foot").replaceChildren(
+    h(
+      "p",
+      {},
+      "samekind ",
+      version,
+      " · model ",
+      h("strong", {}, name),
+      " ",
+      h("code", { title: fingerprint }, fingerprint.slice(0, 12)),
+      " · ",
+      h("a", { href: "openapi.json" }, "API"),
+      " · your pictures go to this service only",
+    ),
+    api.key.get()
+      ? button(
+          "Forget the key",
+          null,
+          () => {
+            api.key.set("");
+            location.reload();
+          },
+          { className: "quiet" },
+        )
+      : "",
+  );
 }
 
 function current() {

@@ -7,13 +7,23 @@ export function notes() {
 
   function add() {
     const [key, value] = [fresh("note"), fresh("note")];
-    const row = h("div", { className: "row" },
-      h("label", { htmlFor: key, className: "unseen" }, "What"), h("input", { id: key, type: "text", placeholder: "what", dir: "auto" }),
-      h("label", { htmlFor: value, className: "unseen" }, "Value"), h("input", { id: value, type: "text", placeholder: "value", dir: "auto" }),
-      button("Remove this note", "clear", () => {
-        row.remove();
-        more.focus();
-      }, { className: "quiet only-icon" }));
+    const row = h(
+      "div",
+      { className: "row" },
+      h("label", { htmlFor: key, className: "unseen" }, "What"),
+      h("input", { id: key, type: "text", placeholder: "what", dir: "auto" }),
+      h("label", { htmlFor: value, className: "unseen" }, "Value"),
+      h("input", { id: value, type: "text", placeholder: "value", dir: "auto" }),
+      button(
+        "Remove this note",
+        "clear",
+        () => {
+          row.remove();
+          more.focus();
+        },
+        { className: "quiet only-icon" },
+      ),
+    );
     rows.append(row);
     return row;
   }

@@ -13,7 +13,13 @@ export function progressOf(groups, stop) {
   const bar = h("progress", { max: all, value: 0, "aria-label": "Images added" });
   const text = h("p", {});
   return {
-    element: h("div", { className: "progress card" }, text, bar, h("div", { className: "actions" }, button("Stop", "clear", stop))),
+    element: h(
+      "div",
+      { className: "progress card" },
+      text,
+      bar,
+      h("div", { className: "actions" }, button("Stop", "clear", stop)),
+    ),
     tell(done, name) {
       bar.value = done;
       put(text, `${count(done)} of ${many(all, "image")}`, name ? " · " : "", name ? given(name) : "");
@@ -37,22 +43,44 @@ function remarks(title, rows) {
   }
   const list = groups.slice(0, SHOWN).map((group) => {
     const [{ file, name }] = group;
-    return h("li", {}, file && h("span", { className: "frame" }, shown(file)),
-      h("div", {}, group.map(({ kind, text, detail }) => [kind && h("strong", {}, kind), h("p", {}, text ?? detail)]),
-        h("p", { className: "note" }, given(name), file && ` · ${file.name}`)));
+    return h(
+      "li",
+      {},
+      file && h("span", { className: "frame" }, shown(file)),
+      h(
+        "div",
+        {},
+        group.map(({ kind, text, detail }) => [kind && h("strong", {}, kind), h("p", {}, text ?? detail)]),
+        h("p", { className: "note" }, given(name), file && ` · ${file.name}`),
+      ),
+    );
   });
-  return h("div", { className: "remarks" }, h("h3", {}, title), h("ul", {}, list),
-    groups.length > SHOWN && h("p", { className: "note" }, `and ${count(groups.length - SHOWN)} more`));
+  return h(
+    "div",
+    { className: "remarks" },
+    h("h3", {}, title),
+    h("ul", {}, list),
+    groups.length > SHOWN && h("p", { className: "note" }, `and ${count(groups.length - SHOWN)} more`),
+  );
 }
 
 /** anyway: called with the groups that were refused, to add them nevertheless. undone: called after everything was taken back. */
 export function outcomeOf(outcome, { anyway, undone }) {
   const { added, skipped, concerns, refused, failed, names, enrolments, stopped } = outcome;
   const [name] = names;
-  const where = names.length === 1 ? ["to ", given(name)] : names.length ? [`to ${count(names.length)} identities`] : [];
+  const where =
+    names.length === 1 ? ["to ", given(name)] : names.length ? [`to ${count(names.length)} identities`] : [];
   const aborted = stopped && stopped.name === "AbortError";
-  const box = h("div", { tabIndex: -1, className: `outcome card ${refused.length || failed.length || (stopped && !aborted) ? "wrong" : concerns.length ? "doubt" : "right"}` });
-  const head = h("p", { className: "outcome-head" }, icon(added ? "check" : "warn"), h("strong", {}, added ? `Added ${many(added, "image")} ` : "Nothing was added ", where));
+  const box = h("div", {
+    tabIndex: -1,
+    className: `outcome card ${refused.length || failed.length || (stopped && !aborted) ? "wrong" : concerns.length ? "doubt" : "right"}`,
+  });
+  const head = h(
+    "p",
+    { className: "outcome-head" },
+    icon(added ? "check" : "warn"),
+    h("strong", {}, added ? `Added ${many(added, "image")} ` : "Nothing was added ", where),
+  );
   const lines = [
     skipped > 0 && `${many(skipped, "image was", "images were")} enrolled there already and left out.`,
     aborted && "Stopped: what had been added before stays.",
@@ -64,18 +92,37 @@ export function outcomeOf(outcome, { anyway, undone }) {
     try {
       let removed = 0;
       for (const id of [...enrolments].reverse()) removed += (await api.remove("enrolments", id)).removed;
-      put(box, h("p", { className: "outcome-head", role: "status" }, icon("undo"), h("strong", {}, `Taken back: ${many(removed, "image is", "images are")} no longer enrolled.`)));
+      put(
+        box,
+        h(
+          "p",
+          { className: "outcome-head", role: "status" },
+          icon("undo"),
+          h("strong", {}, `Taken back: ${many(removed, "image is", "images are")} no longer enrolled.`),
+        ),
+      );
       undone();
     } catch (problem) {
       undo.disabled = false;
       box.append(h("p", { className: "complaint", role: "alert" }, problem.message));
     }
   });
-  box.append(head, ...lines.filter(Boolean).map((line) => h("p", {}, line)),
+  box.append(
+    head,
+    ...lines.filter(Boolean).map((line) => h("p", {}, line)),
     ...(concerns.length ? [remarks(refused.length ? "Why it was refused" : "Please look at these", concerns)] : []),
     ...(failed.length ? [remarks("Not accepted", failed)] : []),
-    h("div", { className: "actions" }, enrolments.length > 0 && undo,
-      refused.length > 0 && button("Add them anyway", "add", () => anyway(refused.map(({ group, files }) => ({ ...group, files })))),
-      added > 0 && outcome.identity && names.length === 1 && h("a", { className: "button", href: `#gallery/${outcome.identity.id}` }, "Look at it")));
+    h(
+      "div",
+      { className: "actions" },
+      enrolments.length > 0 && undo,
+      refused.length > 0 &&
+        button("Add them anyway", "add", () => anyway(refused.map(({ group, files }) => ({ ...group, files })))),
+      added > 0 &&
+        outcome.identity &&
+        names.length === 1 &&
+        h("a", { className: "button", href: `#gallery/${outcome.identity.id}` }, "Look at it"),
+    ),
+  );
   return box;
 }

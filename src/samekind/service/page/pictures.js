@@ -30,13 +30,16 @@ export function sample(id, alt) {
 }
 
 const watched = new WeakMap();
-const watcher = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    watcher.unobserve(target);
-    watched.get(target)?.();
-  }
-}, { rootMargin: "200px" });
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      watched.get(target)?.();
+    }
+  },
+  { rootMargin: "200px" },
+);
 
 /** Do something once an element comes near to what is seen. */
 export function whenSeen(element, action) {

@@ -21,7 +21,8 @@ export function removal(changed) {
         // keepalive: it may be the last thing that this page does
         api.remove(kind, id, true).then(changed, (problem) => {
           hidden.delete(id);
-          if (problem.kind !== "gone") toast(h("span", {}, "Not removed: ", what, ". ", problem.message), { wrong: true });
+          if (problem.kind !== "gone")
+            toast(h("span", {}, "Not removed: ", what, ". ", problem.message), { wrong: true });
           changed();
         });
       },

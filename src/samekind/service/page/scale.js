@@ -11,13 +11,32 @@ const at = (element, low, high) => {
 
 /** threshold: the probability at which it decides, or null where that is not known. */
 export function scale({ probability, low, high, threshold }) {
-  const told = `Probability of same ${percent(probability)}, 95 % interval ${percent(low)} to ${percent(high)}`
-    + (threshold === null ? "" : `; from ${percent(threshold)} it says same`);
-  return h("figure", { className: "scale" },
-    h("div", { className: "line", role: "img", "aria-label": told },
+  const told =
+    `Probability of same ${percent(probability)}, 95 % interval ${percent(low)} to ${percent(high)}` +
+    (threshold === null ? "" : `; from ${percent(threshold)} it says same`);
+  return h(
+    "figure",
+    { className: "scale" },
+    h(
+      "div",
+      { className: "line", role: "img", "aria-label": told },
       at(h("span", { className: "interval" }), low, high),
-      threshold !== null && at(h("span", { className: `threshold ${threshold > 0.7 ? "late" : threshold < 0.3 ? "early" : ""}` }, h("span", {}, "decides here")), threshold),
-      at(h("span", { className: "dot" }), probability)),
-    h("div", { className: "ends", "aria-hidden": "true" }, h("span", {}, "0\u00a0% different"),
-      h("span", {}, "same 100\u00a0%")));
+      threshold !== null &&
+        at(
+          h(
+            "span",
+            { className: `threshold ${threshold > 0.7 ? "late" : threshold < 0.3 ? "early" : ""}` },
+            h("span", {}, "decides here"),
+          ),
+          threshold,
+        ),
+      at(h("span", { className: "dot" }), probability),
+    ),
+    h(
+      "div",
+      { className: "ends", "aria-hidden": "true" },
+      h("span", {}, "0\u00a0% different"),
+      h("span", {}, "same 100\u00a0%"),
+    ),
+  );
 }

@@ -23,24 +23,39 @@ export function chunks(files, { most, bytes }) {
  * progress: called with (images done, name). Gives what became of them; a stop in between loses nothing of that.
  */
 export async function upload(groups, { strict = false, metadata, bounds, signal, progress = () => {} }) {
-  const outcome = { enrolments: [], added: 0, skipped: 0, concerns: [], refused: [], failed: [], names: [], stopped: false, identity: null };
+  const outcome = {
+    enrolments: [],
+    added: 0,
+    skipped: 0,
+    concerns: [],
+    refused: [],
+    failed: [],
+    names: [],
+    stopped: false,
+    identity: null,
+  };
   let done = 0;
 
   async function send(group, files) {
     try {
-      const enrolment = group.id ? await api.addTo(group.id, files, { strict }, signal)
+      const enrolment = group.id
+        ? await api.addTo(group.id, files, { strict }, signal)
         : await api.enroll(group.name, files, { metadata, strict }, signal);
       if (enrolment.id) outcome.enrolments.push(enrolment.id);
       outcome.identity = enrolment.identity;
       outcome.added += enrolment.samples.length;
       outcome.skipped += enrolment.skipped.length;
-      outcome.concerns.push(...enrolment.concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })));
+      outcome.concerns.push(
+        ...enrolment.concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })),
+      );
       if (enrolment.samples.length && !outcome.names.includes(group.name)) outcome.names.push(group.name);
     } catch (problem) {
       if (problem.kind === "refused") {
         const concerns = problem.body.concerns ?? [];
         outcome.refused.push({ group, files, detail: problem.message });
-        outcome.concerns.push(...concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })));
+        outcome.concerns.push(
+          ...concerns.map((concern) => ({ ...concern, file: files[concern.image], name: group.name })),
+        );
       } else if (files.length > 1 && (problem.status === 413 || /problem-bad-image$/.test(problem.body?.type))) {
         for (const file of files) await send(group, [file]); // one bad image is no reason to lose the others
       } else if (problem.kind === "input") {
@@ -69,7 +84,9 @@ export async function upload(groups, { strict = false, metadata, bounds, signal,
 
 /** Pictures of dropped things; folders with sub-folders give a group each. Gives [{name, files}], name "" for loose ones. */
 export async function groupsOf(dataTransfer) {
-  const entries = [...dataTransfer.items].filter((item) => item.kind === "file").map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+  const entries = [...dataTransfer.items]
+    .filter((item) => item.kind === "file")
+    .map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const groups = new Map();
   const put = (name, file) => groups.set(name, [...(groups.get(name) ?? []), file]);
   async function walk(entry, name) {

@@ -16,7 +16,9 @@ function target() {
   const modal = open.filter((well) => well.element.closest("dialog[open]"));
   const candidates = modal.length ? modal : open;
   const active = candidates.find((well) => well.element.contains(document.activeElement));
-  return active ?? candidates.find((well) => well.empty) ?? candidates.find((well) => well === touched) ?? candidates[0];
+  return (
+    active ?? candidates.find((well) => well.empty) ?? candidates.find((well) => well === touched) ?? candidates[0]
+  );
 }
 
 document.addEventListener("paste", (event) => {
@@ -41,7 +43,15 @@ for (const kind of ["dragover", "drop"]) {
  * pictures change. limits: () => what the service takes, or null. side: () => pixels of a drawing. folders: takes the
  * dataTransfer of a drop that holds a folder.
  */
-export function well({ label, hint = "", most = 1, changed = () => {}, limits = () => null, side = () => 105, folders = null }) {
+export function well({
+  label,
+  hint = "",
+  most = 1,
+  changed = () => {},
+  limits = () => null,
+  side = () => 105,
+  folders = null,
+}) {
   const title = fresh("well");
   let items = []; // {file, url}
   let drawing = false;
@@ -50,8 +60,13 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
   const tally = h("span", { className: "tally" });
   const complaint = h("p", { className: "complaint", role: "alert" });
   const list = h("ul", { className: "shots", "aria-label": `${label}: pictures` });
-  const prompt = h("div", { className: "prompt", "aria-hidden": "true" }, icon("brush"),
-    h("strong", {}, "Draw here"), h("span", {}, `or drop, choose, paste ${most > 1 ? "pictures" : "a picture"}`));
+  const prompt = h(
+    "div",
+    { className: "prompt", "aria-hidden": "true" },
+    icon("brush"),
+    h("strong", {}, "Draw here"),
+    h("span", {}, `or drop, choose, paste ${most > 1 ? "pictures" : "a picture"}`),
+  );
   const pad = draw.pad({
     label: `${label}: a place to draw with mouse, pen or finger. With a keyboard, use “Choose” below.`,
     began: (event) => {
@@ -65,7 +80,10 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
   });
   pad.canvas.addEventListener("click", () => !drawing && start());
   const chooser = h("input", {
-    type: "file", accept: "image/*", multiple: most > 1, hidden: true,
+    type: "file",
+    accept: "image/*",
+    multiple: most > 1,
+    hidden: true,
     onchange: () => {
       add([...chooser.files]);
       chooser.value = "";
@@ -80,8 +98,15 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
   const tools = h("div", { className: "tools" }, drawButton, choose, paste, undo, another, clear, chooser);
   for (const one of tools.querySelectorAll("button")) one.setAttribute("aria-describedby", title);
   const paper = h("div", { className: "paper" }, pad.canvas, prompt, list);
-  const element = h("section", { className: "well card", role: "group", "aria-labelledby": title, tabIndex: -1 },
-    h("div", { className: "well-head" }, head, tally), hint && h("p", { className: "hint" }, hint), paper, tools, complaint);
+  const element = h(
+    "section",
+    { className: "well card", role: "group", "aria-labelledby": title, tabIndex: -1 },
+    h("div", { className: "well-head" }, head, tally),
+    hint && h("p", { className: "hint" }, hint),
+    paper,
+    tools,
+    complaint,
+  );
 
   function start() {
     touched = self;
@@ -120,8 +145,12 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
     const wrong = files.filter((file) => !file.size || (file.type && !file.type.startsWith("image/")));
     const large = files.filter((file) => bound && file.size > bound);
     const fitting = files.filter((file) => !wrong.includes(file) && !large.includes(file));
-    if (wrong.length) complain(`No picture: ${wrong[0].name}${wrong.length > 1 ? ` and ${wrong.length - 1} more` : ""}.`);
-    else if (large.length) complain(`Too large: ${large[0].name} has ${Math.ceil(large[0].size / 1e6)} MB, the service takes ${Math.floor(bound / 1e6)} MB.`);
+    if (wrong.length)
+      complain(`No picture: ${wrong[0].name}${wrong.length > 1 ? ` and ${wrong.length - 1} more` : ""}.`);
+    else if (large.length)
+      complain(
+        `Too large: ${large[0].name} has ${Math.ceil(large[0].size / 1e6)} MB, the service takes ${Math.floor(bound / 1e6)} MB.`,
+      );
     if (!fitting.length) return;
     const hand = drawing && pad.strokes.length > 0;
     if (most === 1) {
@@ -129,7 +158,8 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
       if (fitting.length > 1) complain("Only one picture fits here: the first was taken.");
     }
     const room = most - items.length - (hand && most > 1 ? 1 : 0);
-    if (most > 1 && fitting.length > room) complain(`${count(most)} pictures are the most here: ${many(fitting.length - room, "was", "were")} left out.`);
+    if (most > 1 && fitting.length > room)
+      complain(`${count(most)} pictures are the most here: ${many(fitting.length - room, "was", "were")} left out.`);
     if (hand && most > 1) keep();
     else pad.strokes = [];
     drawing = false;
@@ -180,8 +210,16 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
     prompt.hidden = state === "pictures" || strokes > 0;
     pad.canvas.toggleAttribute("hidden", state === "pictures");
     list.hidden = !items.length;
-    list.replaceChildren(...items.map(({ file, url }, index) => h("li", {}, brought(url, file.name),
-      button(`Remove ${file.name}`, "clear", () => take(index), { className: "over" }))));
+    list.replaceChildren(
+      ...items.map(({ file, url }, index) =>
+        h(
+          "li",
+          {},
+          brought(url, file.name),
+          button(`Remove ${file.name}`, "clear", () => take(index), { className: "over" }),
+        ),
+      ),
+    );
     const full = items.length >= most;
     drawButton.hidden = drawing || (full && most > 1);
     drawButton.lastChild.textContent = items.length && most > 1 ? "Draw one more" : "Draw";
@@ -212,7 +250,10 @@ export function well({ label, hint = "", most = 1, changed = () => {}, limits = 
     event.preventDefault();
     element.classList.add("over-it");
   });
-  element.addEventListener("dragleave", (event) => element.contains(event.relatedTarget) || element.classList.remove("over-it"));
+  element.addEventListener(
+    "dragleave",
+    (event) => element.contains(event.relatedTarget) || element.classList.remove("over-it"),
+  );
   element.addEventListener("drop", (event) => {
     event.preventDefault();
     element.classList.remove("over-it");
