@@ -224,6 +224,15 @@ def test_wrong_use_is_one_line(place: Path, people: Path, tmp_path: Path, model:
     assert_refused(samekind("gallery", "show", "Bob"), "nobody is enrolled as Bob")
 
 
+@pytest.mark.parametrize("group", ["gallery", "keys"])
+def test_a_group_alone_lists_its_commands(group: str) -> None:
+    ran = samekind(group)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"Usage: samekind {group} ")
+    assert "  list  " in ran.err
+    assert samekind(group, "--help").out.strip() == ran.err.strip()
+
+
 @pytest.mark.slow
 def test_an_interrupted_folder_goes_on_where_it_stopped(
     place: Path, people: Path, bundle: Bundle, model: tuple[str, str]

@@ -51,6 +51,11 @@ def root(
     if version:
         typer.echo(f"samekind {__version__}")
         raise typer.Exit
+    need_command(context)
+
+
+def need_command(context: typer.Context) -> None:
+    """Say which commands there are where none was given."""
     if context.invoked_subcommand is None:
         say(context.get_help())
         raise typer.Exit(WRONG)
@@ -58,8 +63,9 @@ def root(
 
 for command in (verify, enroll, identify, explain, train, calibrate, evaluate, reproduce, audit, plan, demo, serve):
     app.command()(command)
-app.add_typer(gallery, name="gallery")
-app.add_typer(keys, name="keys")
+for name, group in (("gallery", gallery), ("keys", keys)):
+    group.callback(invoke_without_command=True, help=group.info.help)(need_command)
+    app.add_typer(group, name=name)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from samekind.errors import InputError
 
 Who = Annotated[str, typer.Argument(metavar="NAME", help="Of an identity, or its id.")]
 
-gallery = typer.Typer(no_args_is_help=True, help="List, show, remove, carry and check what is enrolled.")
+gallery = typer.Typer(help="List, show, remove, carry and check what is enrolled.")
 
 
 @gallery.command("list")

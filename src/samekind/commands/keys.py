@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KeysFile = Annotated[Path, typer.Option("--keys", help="File that holds them; readable by its owner only.")]
 FILE = Path("samekind-keys.json")
 
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys of a service.")
+keys = typer.Typer(help="Make, list and revoke the keys of a service.")
 
 
 @keys.command()
