@@ -329,3 +329,29 @@ def test_a_few_of_many_are_found_without_going_through_all(place: Path) -> None:
             steps = 0
             assert ask()
             assert steps < 300  # going through all of them takes some thousands
+
+
+def test_traces_go_though_others_read_all_the_time(place: Path) -> None:
+    stop, errors = threading.Event(), []
+    with closing(made(place, *range(30))) as store, closing(made(place)) as other:
+
+        def read(source: SqliteStore) -> None:
+            try:
+                while not stop.is_set():
+                    with source.reading() as rows:
+                        rows.changes(Position())
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=read, args=(source,)) for source in (store, store, other)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(0, 30, 5):
+                erase(store, number)
+                assert traces(place, [name_of(number) + '"', f'notes of {number}"']) == []
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert errors == []
