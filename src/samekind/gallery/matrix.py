@@ -7,6 +7,7 @@ rounds otherwise than the model's own similarity does; so the best by the produc
 largest rounding error, are scored again by the similarity itself.
 """
 
+import mmap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,7 +195,7 @@ class Matrix:
     def _append(self, keys: Keys, rows: Floats, sizes: Keys) -> None:
         end = self._count + len(keys)
         while len(self._blocks) * BLOCK < end:
-            self._blocks.append(np.empty((BLOCK, self._dim), np.float32))
+            self._blocks.append(_block(self._dim))
             self._lengths.append(np.empty(BLOCK, np.float32))
         capacity = len(self._blocks) * BLOCK
         if len(self._keys) < capacity:
@@ -255,6 +256,11 @@ class _Turns:
             with self._changed:
                 self._inside = 0
                 self._changed.notify_all()
+
+
+def _block(dim: int) -> Floats:
+    """Rows in memory of their own: among what is read and dropped between two blocks they would leave holes."""
+    return np.frombuffer(mmap.mmap(-1, BLOCK * dim * 4), np.float32).reshape(BLOCK, dim)
 
 
 def _combined(embedded: Embedded) -> tuple[Floats, NDArray[np.bool_]]:
