@@ -10,7 +10,6 @@ Knows tables. Knows nothing of files, connections or locks, nor of what a change
     removed      key and revision of identities that are gone, and nothing else of them
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
@@ -19,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from samekind.errors import GalleryError
+from samekind.gallery.encoding import blob_of, embedded_of, notes_of, numbers_of, text_of
 from samekind.gallery.records import Identity, Sample
 from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Position, Spread, State, StoredSample
 
@@ -124,14 +123,14 @@ class Rows:
         held = [(key, embedding) for _, key, sample, embedding in rows if sample is not None]
         model = self.state().model
         last = Position(*rows[-1][:2]) if rows else after
-        return Changes(_embedded(keys, held, model.dim), last, model, len(keys) < limit)
+        return Changes(embedded_of(keys, held, model.dim), last, model, len(keys) < limit)
 
     def embedded(self, keys: Sequence[int] | Keys) -> Embedded:
         """Embeddings of these identities, in this order."""
         wanted = [int(key) for key in keys]
         statement = "SELECT identity, embedding FROM sample WHERE identity IN ({}) ORDER BY identity, key"
         rows = self._in(statement, sorted(set(wanted)))
-        return _embedded(wanted, rows, self.state().model.dim)
+        return embedded_of(wanted, rows, self.state().model.dim)
 
     def keys(self, identities: Sequence[str]) -> tuple[int, ...]:
         """The store's own numbers of these identities, by id; of those that are enrolled."""
@@ -211,7 +210,7 @@ class Rows:
         columns = "id, sample.digest, sample.created, embedding, (SELECT png FROM crop WHERE crop.sample = sample.key)"
         rows = self._query(_OF_SAMPLE.format(columns) + " AND identity.id = :id ORDER BY sample.key", id=identity)
         return tuple(
-            StoredSample(id, digest, created, _numbers(embedding), bytes(png or b""))
+            StoredSample(id, digest, created, numbers_of(embedding), bytes(png or b""))
             for id, digest, created, embedding, png in rows
         )
 
@@ -226,7 +225,7 @@ class Rows:
         )
         for identity, earlier, key, later in rows:
             samples = self._query("SELECT id FROM sample WHERE enrolment = :enrolment ORDER BY key", enrolment=key)
-            replaced = None if earlier is None else _notes(earlier)
+            replaced = None if earlier is None else notes_of(earlier)
             return Event(id, identity, tuple(row[0] for row in samples), replaced, later > 0)
         return None
 
@@ -240,7 +239,7 @@ class Rows:
             id=identity.id,
             name=identity.name,
             folded=identity.name.casefold(),
-            metadata=_json(identity.metadata),
+            metadata=text_of(identity.metadata),
             created=identity.created,
             revision=self.revision,
         )
@@ -250,7 +249,7 @@ class Rows:
         self._execute(
             "UPDATE identity SET metadata = :metadata WHERE collection = :collection AND id = :id",
             id=identity,
-            metadata=_json(metadata),
+            metadata=text_of(metadata),
         )
 
     def add_event(
@@ -263,7 +262,7 @@ class Rows:
             id=id,
             identity=identity,
             created=created,
-            earlier=None if earlier is None else _json(earlier),
+            earlier=None if earlier is None else text_of(earlier),
         )
         rows = [
             {
@@ -271,7 +270,7 @@ class Rows:
                 "id": sample.id,
                 "digest": sample.digest,
                 "created": sample.created,
-                "embedding": sample.embedding.astype("<f4").tobytes(),
+                "embedding": blob_of(sample.embedding),
                 "png": sample.crop,
             }
             for sample in samples
@@ -292,7 +291,7 @@ class Rows:
                    FROM enrolment AS later JOIN enrolment AS this ON later.identity = this.identity
                    WHERE this.id = :id AND later.key > this.key AND later.earlier IS NOT NULL)""",
                 id=event.id,
-                earlier=_json(event.earlier),
+                earlier=text_of(event.earlier),
             )
         self._execute("DELETE FROM enrolment WHERE id = :id", id=event.id)
 
@@ -326,7 +325,7 @@ class Rows:
         """New embeddings (D,) of an identity's samples, by their ids."""
         self.engine.execute(
             "UPDATE sample SET embedding = :embedding WHERE id = :id",
-            [{"id": id, "embedding": value.astype("<f4").tobytes()} for id, value in embeddings.items()],
+            [{"id": id, "embedding": blob_of(value)} for id, value in embeddings.items()],
         )
         self._touch(identity)
 
@@ -360,34 +359,4 @@ class Rows:
 
 def _identity(row: Sequence[Any]) -> Identity:
     id, name, metadata, samples, created = row
-    return Identity(id, name, _notes(metadata), samples, created)
-
-
-def _embedded(keys: Sequence[int], rows: "Iterator[tuple[Any, ...]] | list[tuple[Any, ...]]", dim: int) -> Embedded:
-    """Rows of (key, embedding), in any order of keys, put into that of `keys`."""
-    of_key: dict[int, list[bytes]] = {key: [] for key in keys}
-    for key, embedding in rows:
-        of_key[key].append(embedding)
-    sizes = np.fromiter((len(of_key[key]) for key in keys), np.int64, len(keys))
-    numbers = _numbers(b"".join(blob for key in keys for blob in of_key[key]))
-    if len(numbers) != sizes.sum() * dim:
-        raise GalleryError(f"damaged: an embedding has not {dim} numbers; `samekind gallery check` says which")
-    return Embedded(np.asarray(keys, dtype=np.int64), sizes, numbers.reshape(-1, dim))
-
-
-def _numbers(blob: bytes) -> NDArray[np.float32]:
-    """As they are stored: float32, the lowest byte first. Raises GalleryError where a part of one is missing."""
-    if len(blob) % 4:
-        raise GalleryError("damaged: an embedding is cut off; `samekind gallery check` says which")
-    return np.frombuffer(blob, "<f4").astype(np.float32, copy=False)
-
-
-def _notes(text: str) -> dict[str, str]:
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError):
-        raise GalleryError("damaged: metadata cannot be read; put a backup in place of the gallery") from None
-
-
-def _json(metadata: Mapping[str, str]) -> str:
-    return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+    return Identity(id, name, notes_of(metadata), samples, created)
