@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samekind.errors import GalleryError, InputError, NotEnrolledError
@@ -108,6 +108,7 @@ def test_undoing_the_last_samples_removes_the_identity(store: Store) -> None:
         find(rows, "Ann")
 
 
+@settings(max_examples=25)  # each goes to the disk ten times
 @given(order=st.permutations(range(4)), gaps=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_metadata_are_those_of_the_last_go_that_stands(
     order: list[int], gaps: list[bool], tmp_path_factory: pytest.TempPathFactory
