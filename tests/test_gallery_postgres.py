@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from samekind.similarity import SIMILARITIES, combine
 WHEN = "2026-01-02T03:04:05+00:00"
 SIZE = 8
 COSINE = Model("f" * 64, "cosine", SIZE)
+CALIBRATION = Calibration(
+    slope=4.0, intercept=-2.0, covariance=None, quantile=2.0, prior=0.5, pairs=10, classes=10, data=""
+)
 
 
 @pytest.fixture
@@ -83,7 +86,8 @@ def test_the_nearest_are_those_of_the_models_own_similarity(where: str, head: st
         keys = fill(store, embeddings)
         for query in drawn(5, seed=1):
             best = np.argsort(-SIMILARITIES[head](query, embeddings))[:10]
-            found = store.nearest(query, 10)
+            with store.reading() as rows:
+                found = store.nearest(rows, query, 10)
             assert found is not None
             assert set(found.tolist()) == {keys[at] for at in best}
 
@@ -135,7 +139,8 @@ def test_the_index_follows_every_change(where: str) -> None:
 
 
 def _nearest(store: PostgresStore, query: NDArray[np.float32]) -> int:
-    found = store.nearest(query, 1)
+    with store.reading() as rows:
+        found = store.nearest(rows, query, 1)
     assert found is not None
     (key,) = found.tolist()
     return int(key)
@@ -165,17 +170,38 @@ def test_a_model_that_pgvector_has_no_index_for_is_searched_in_memory(where: str
     with opened(where, model) as store:
         with store.writing() as rows:
             ann = enroll(rows, 1, drawn(1, dim=model.dim))
-        assert store.nearest(drawn(1, dim=model.dim)[0], 5) is None
+        with store.reading() as rows:
+            assert store.nearest(rows, drawn(1, dim=model.dim)[0], 5) is None
         with store.writing() as rows:
             rows.drop_identity(ann)
         assert store.check() == ()
 
 
+def test_more_search_at_once_than_there_are_connections(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CONNECTIONS", 2)
+    monkeypatch.setattr(engine, "PATIENCE", 2.0)
+    together = Barrier(2)
+    found: list[int] = []
+    with opened(where) as store:
+        keys = fill(store, drawn(50))
+        search = Search(store, COSINE, SIMILARITIES["cosine"])
+
+        def one(number: int) -> None:
+            with store.reading() as rows:
+                together.wait(10)  # every connection is taken when the index is asked
+                hits = search.search(rows, drawn(50)[number], 1, calibration=CALIBRATION)
+            found.append(int(hits.keys[0]))
+
+        threads = [Thread(target=one, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(found) == sorted(keys[:6])
+
+
 def test_what_the_index_did_not_give_weighs_as_much_as_in_memory(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "BACKGROUND", 1_000)
-    calibration = Calibration(
-        slope=4.0, intercept=-2.0, covariance=None, quantile=2.0, prior=0.5, pairs=10, classes=10, data=""
-    )
     embeddings = drawn(3_000)
     with opened(where) as store:
         keys = fill(store, embeddings)
@@ -184,15 +210,15 @@ def test_what_the_index_did_not_give_weighs_as_much_as_in_memory(where: str, mon
             search.warm(rows)
             assert search.nbytes < embeddings.nbytes / 2, "it is not held in memory"
             for query in drawn(5, seed=1):
-                hits = search.search(rows, query, 5, calibration=calibration)
+                hits = search.search(rows, query, 5, calibration=CALIBRATION)
                 exact = SIMILARITIES["cosine"](query, embeddings)
                 best = np.argsort(-exact)
                 assert hits.keys[:10].tolist() == [keys[at] for at in best[:10]]
                 assert hits.scores[:10] == pytest.approx(exact[best[:10]], abs=1e-6)
                 assert (hits.identities, hits.references) == (3_000, (1, 1))
-                rest = evidence(calibration, exact[best[len(hits.keys) :]])
+                rest = evidence(CALIBRATION, exact[best[len(hits.keys) :]])
                 assert hits.others == pytest.approx(rest, abs=0.1)
-                without = search.search(rows, query, 5, calibration=calibration, without=int(hits.keys[0]))
+                without = search.search(rows, query, 5, calibration=CALIBRATION, without=int(hits.keys[0]))
                 assert without.keys[:9].tolist() == hits.keys[1:10].tolist()
                 assert without.identities == 2_999
 

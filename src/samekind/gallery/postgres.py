@@ -88,20 +88,19 @@ class PostgresStore:
             if rows.deleted:
                 self._prune(connection, model)
 
-    def nearest(self, embedding: NDArray[np.float32], count: int) -> Keys | None:
+    def nearest(self, rows: Rows, embedding: NDArray[np.float32], count: int) -> Keys | None:
         """See `Store.nearest`: pgvector's index is approximate; `benchmarks/postgres.py` says how much it misses."""
-        with self.reading() as rows:
-            model = rows.state().model
-            if not indexed(model):
-                return None
-            breadth = min(max(BREADTH, count), 1_000)  # the most that pgvector takes
-            statement = sql.SQL("SELECT identity FROM {} ORDER BY embedding {} %s LIMIT %s")
-            cursor = _connection_of(rows).cursor(binary=True)
-            cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", [str(breadth)])
-            cursor.execute("SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true)")
-            found = cursor.execute(
-                statement.format(combined(self._collection), sql.SQL(OPERATORS[model.head][1])), [embedding, count]
-            ).fetchall()
+        model = rows.state().model
+        if not indexed(model):
+            return None
+        breadth = min(max(BREADTH, count), 1_000)  # the most that pgvector takes
+        statement = sql.SQL("SELECT identity FROM {} ORDER BY embedding {} %s LIMIT %s")
+        cursor = _connection_of(rows).cursor(binary=True)
+        cursor.execute("SELECT set_config('hnsw.ef_search', %s, true)", [str(breadth)])
+        cursor.execute("SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true)")
+        found = cursor.execute(
+            statement.format(combined(self._collection), sql.SQL(OPERATORS[model.head][1])), [embedding, count]
+        ).fetchall()
         return np.array([key for (key,) in found], dtype=np.int64)
 
     def check(self) -> tuple[str, ...]:

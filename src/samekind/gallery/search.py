@@ -81,7 +81,7 @@ class Search:
             GalleryError: the collection is another model's.
         """
         self._check(rows)
-        if self._store.nearest(np.ones(self.model.dim, np.float32), 1) is None:
+        if self._store.nearest(rows, np.ones(self.model.dim, np.float32), 1) is None:
             self._follow(rows)
         else:
             self._sample(rows, rows.spread().identities)
@@ -107,7 +107,7 @@ class Search:
             GalleryError: the collection is another model's by now.
         """
         self._check(rows)
-        nearest = self._store.nearest(query, max(INDEXED, 4 * count))
+        nearest = self._store.nearest(rows, query, max(INDEXED, 4 * count))
         if nearest is not None:
             return self._indexed(rows, query, nearest, calibration, without)
         self._follow(rows)

@@ -91,7 +91,7 @@ class SqliteStore:
             if rows.deleted:
                 self._wipe(connection)
 
-    def nearest(self, embedding: NDArray[np.float32], count: int) -> Keys | None:
+    def nearest(self, rows: Rows, embedding: NDArray[np.float32], count: int) -> Keys | None:
         """None: SQLite has no index for embeddings."""
         return None
 

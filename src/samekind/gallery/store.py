@@ -141,11 +141,12 @@ class Store(Protocol):
         What was deleted in it is gone from the medium too, as far as the engine can do it, before this returns.
         """
 
-    def nearest(self, embedding: NDArray[np.float32], count: int) -> Keys | None:
+    def nearest(self, rows: "Rows", embedding: NDArray[np.float32], count: int) -> Keys | None:
         """About so many identities whose combined embeddings are the closest to this one (D,): (<= count,) keys.
 
-        None where the engine has no index for this collection: then it is searched in memory. The order means nothing;
-        the caller scores them exactly.
+        Asked in the transaction of `rows`, which is one of this store: a second one would wait for a connection while
+        it holds one. None where the engine has no index for this collection: then it is searched in memory. The
+        order means nothing; the caller scores them exactly.
         """
 
     def check(self) -> tuple[str, ...]:
