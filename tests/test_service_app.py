@@ -6,9 +6,12 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +24,10 @@ from samekind.bundle import Bundle
 from samekind.data.glyphs import glyphs
 from samekind.errors import NoThresholdError
 from samekind.gallery.gallery import Gallery
+from samekind.gallery.store import Counts
 from samekind.service.app import create_app
 from samekind.service.faults import Faults
+from samekind.service.service import WRITERS, WRITES
 from samekind.service.settings import Limits, Settings
 from samekind.verifier import Verifier
 
@@ -164,23 +169,52 @@ def test_without_a_gallery_it_only_verifies(model: Verifier) -> None:
             assert answer.json()["type"].endswith("#problem-no-gallery")
 
 
-def test_who_waits_to_enroll_keeps_nobody_from_verifying(model: Verifier, tmp_path: Path) -> None:
-    place = tmp_path / "gallery.db"
+def test_who_waits_to_write_keeps_nobody_else_waiting(model: Verifier, tmp_path: Path) -> None:
+    place, many = tmp_path / "gallery.db", 40
     app = create_app(model, gallery=lambda one: Gallery.open(place, one))
-    with TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(6) as pool:
-        other = sqlite3.connect(place, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")  # another process that writes
-        waiting = [
-            pool.submit(client.post, "/v1/identities", files={"image": drawing(kind, 0)}, data={"name": str(kind)})
-            for kind in range(6)
-        ]
-        for _ in range(3):
-            pair = {"query": drawing(0, 0), "reference": drawing(0, 1)}
+    with TestClient(app, base_url="http://localhost") as client, ThreadPoolExecutor(many) as pool:
+        pair = {"query": drawing(0, 0), "reference": drawing(0, 1)}
+        made = client.post("/v1/identities", files={"image": drawing(0, 0)}, data={"name": "Anna"}).json()
+        with closing(sqlite3.connect(place, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # another process that writes
+            waiting = [pool.submit(client.delete, f"/v1/enrolments/{made['id']}")]
+            waiting += [
+                pool.submit(client.post, "/v1/identities", files={"image": drawing(1, 0)}, data={"name": str(number)})
+                for number in range(many - 1)
+            ]
+            over = many - WRITERS - WRITES
+            refused = [one.result() for one in islice(as_completed(waiting, timeout=9), over)]
+            assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "5")}
+            assert all(answer.json()["type"].endswith("#problem-busy") for answer in refused)
             assert client.post("/v1/verify", files=pair).status_code == 200
-        assert not any(one.done() for one in waiting)
-        other.execute("ROLLBACK")
-        other.close()
-        assert [one.result(20).status_code for one in waiting] == [201] * 6
+            for path in ("/readyz", "/healthz", "/metrics", "/v1/identities", "/v1/model"):
+                assert client.get(path).status_code == 200
+            assert sum(not one.done() for one in waiting) == WRITERS + WRITES
+            other.execute("ROLLBACK")
+        assert [one.result(30).status_code for one in waiting].count(503) == over
+
+
+def test_whether_it_is_ready_is_said_whatever_the_gallery_does(
+    model: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samekind.service.service.READY", 0.1)
+    app = create_app(model, gallery=lambda one: Gallery.open(tmp_path / "gallery.db", one))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/readyz").status_code == 200
+        go, asked = threading.Event(), Gallery.counts
+
+        def stuck(gallery: Gallery) -> Counts:
+            go.wait(20)
+            return asked(gallery)
+
+        monkeypatch.setattr(Gallery, "counts", stuck)
+        for _ in range(3):
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["detail"]) == (503, "the gallery did not answer within 0.1 s")
+        assert client.get("/metrics").status_code == client.get("/healthz").status_code == 200
+        go.set()
+        monkeypatch.setattr("samekind.service.service.READY", 20)
+        assert client.get("/readyz").status_code == 200
 
 
 def test_a_model_without_threshold_is_not_served(bundle: Bundle) -> None:

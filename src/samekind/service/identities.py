@@ -57,7 +57,7 @@ class Removed:
 def identities(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["gallery"])
-    run, gallery = service.workers.run, service.gallery
+    run, write, gallery = service.workers.run, service.write, service.gallery
     reads, enrolls, administers = ([Depends(needs(purpose))] for purpose in ("read", "enroll", "admin"))
     missing = problems("not-found")
 
@@ -105,7 +105,7 @@ def identities(service: Service) -> APIRouter:
         responses=missing,
     )
     async def remove_identity(id: Id) -> None:
-        await run(lambda: gallery().remove(id))
+        await write(lambda: gallery().remove(id))
 
     @router.get(
         "/v1/samples/{id}/image",
@@ -125,7 +125,7 @@ def identities(service: Service) -> APIRouter:
         responses=missing,
     )
     async def remove_sample(id: Id) -> None:
-        await run(lambda: gallery().remove_sample(id))
+        await write(lambda: gallery().remove_sample(id))
 
     @router.delete(
         "/v1/enrolments/{id}",
@@ -135,6 +135,6 @@ def identities(service: Service) -> APIRouter:
         responses={**example(200, Removed(2)), **missing},
     )
     async def undo(id: Id) -> Response:
-        return answer(Removed(await run(lambda: gallery().undo(id))))
+        return answer(Removed(await write(lambda: gallery().undo(id))))
 
     return router

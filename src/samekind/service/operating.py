@@ -31,7 +31,7 @@ def operating(service: Service, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", summary="Can it answer requests?", responses=problems("unavailable"))
     async def readyz() -> Health:
-        await service.enrolled()  # the model was warm before the port was opened
+        await service.ready()  # the model was warm before the port was opened
         return Health("ok")
 
     @router.get(
@@ -41,6 +41,6 @@ def operating(service: Service, metrics: Metrics) -> APIRouter:
         responses={200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}},
     )
     async def read_metrics() -> Response:
-        return Response(await service.workers.run(metrics.render), media_type=CONTENT_TYPE)
+        return Response(await service.operation.run(metrics.render), media_type=CONTENT_TYPE)
 
     return router

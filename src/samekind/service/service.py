@@ -3,6 +3,7 @@
 Knows the model, the gallery, the batcher and the threads. Knows nothing of HTTP.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -29,6 +30,37 @@ SHARE = 2
 """... one for so many cores, ..."""
 QUEUE = 8
 """... for each of which so many wait; more are refused."""
+WRITERS = 2
+"""Threads of those that change the gallery: one prepares while another writes. They wait for locks, ..."""
+WRITES = 32
+"""... and so many more wait for them; others are refused. Nobody else waits for them."""
+READY = 2.0
+"""Seconds within which the gallery answers where it is ready."""
+
+
+class _Lane:
+    """Threads of its own for what others must not wait for, and a queue before them that ends somewhere.
+
+    Args:
+        threads: calls that run, at most.
+        queue: calls that wait, at most; more are refused.
+        what: is in it; for whoever is refused.
+    """
+
+    def __init__(self, threads: int, *, queue: int, what: str) -> None:
+        self.workers = Workers(threads, turns=threads)
+        self._room = threads + queue  # only touched in the event loop
+        self._what = what
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """The result of a call, when it is its turn. Raises ProblemError where too many wait already."""
+        if not self._room:
+            raise ProblemError("busy", f"too many {self._what}; try again later", retry_after=5)
+        self._room -= 1
+        try:
+            return await self.workers.run(call)
+        finally:
+            self._room += 1
 
 
 class Service:
@@ -60,8 +92,11 @@ class Service:
         self.batcher = Batcher(model.embed_batch, observe=observe)
         cores = os.cpu_count() or 1
         self.workers = Workers(THREADS, turns=max(2, cores))
-        self._heavy = Workers(max(1, cores // SHARE), turns=max(1, cores // SHARE))
-        self._room = max(1, cores // SHARE) * (1 + QUEUE)  # for requests with large images, at work or waiting
+        lanes = max(1, cores // SHARE)
+        self._heavy = _Lane(lanes, queue=lanes * QUEUE, what=f"requests of more than {LIGHT} pixels")
+        self._writers = _Lane(WRITERS, queue=WRITES, what="requests that change the gallery")
+        self.operation = Workers(1, turns=1)  # for whoever watches the service: waits for no request
+        self._asking = Workers(1, turns=1)  # whether the gallery is ready
         self.verifier = model.through(self.workers.aside(self.batcher))
         self._gallery = None if gallery is None else gallery(self.verifier)
 
@@ -75,10 +110,26 @@ class Service:
         """How much the gallery holds; None where there is none."""
         return None if self._gallery is None else await self.workers.run(self._gallery.counts)
 
+    async def ready(self) -> None:
+        """Ask the gallery, if there is one.
+
+        Raises:
+            GalleryError: it cannot be read.
+            ProblemError: it does not answer in time.
+        """
+        if self._gallery is not None:
+            try:
+                async with asyncio.timeout(READY):
+                    await self._asking.run(self._gallery.counts)
+            except TimeoutError:
+                raise ProblemError(
+                    "unavailable", f"the gallery did not answer within {READY:g} s", retry_after=10
+                ) from None
+
     @property
     def left(self) -> int:
-        """Calls that go on though nobody waits for them any more."""
-        return self.workers.left + self._heavy.left
+        """Calls of requests that go on though nobody waits for them any more."""
+        return self.workers.left + self._heavy.workers.left + self._writers.workers.left
 
     def warm(self) -> None:
         """Make the first pass of each size of batch, so that no request waits for it, nor takes memory for it."""
@@ -92,10 +143,10 @@ class Service:
         Args:
             images: by the name of their field.
             call: on them; runs only if their headers are fine.
-            writes: whether it may have to wait for others that write to the gallery.
+            writes: whether it changes the gallery; then it waits as in `write`, however large they are.
         Raises:
             ImageError: one cannot be read; the text begins with the name of its field.
-            ProblemError: too many with large images are there already.
+            ProblemError: too many with large images, or that write, are there already.
         """
 
         def decoded() -> T:
@@ -107,23 +158,27 @@ class Service:
         def light() -> tuple[T, None] | None:
             return (decoded(), None) if inspect(images, pixels=self.settings.limits.pixels) <= LIGHT else None
 
-        done = await (self.workers.run(light) if writes else self.workers.compute(light))
-        return await self._in_lane(decoded) if done is None else done[0]
+        def written() -> T:
+            inspect(images, pixels=self.settings.limits.pixels)
+            return decoded()
 
-    async def _in_lane(self, call: Callable[[], T]) -> T:
-        """The result of a call on large images, when it is its turn."""
-        if not self._room:
-            raise ProblemError("busy", f"too many requests of more than {LIGHT} pixels; try again later", retry_after=5)
-        self._room -= 1
-        try:
-            return await self._heavy.run(call)
-        finally:
-            self._room += 1
+        if writes:
+            return await self.write(written)
+        done = await self.workers.compute(light)
+        return await self._heavy.run(decoded) if done is None else done[0]
+
+    async def write(self, call: Callable[[], T]) -> T:
+        """The result of a call that changes the gallery, in a thread of those that do so and wait for each other.
+
+        Raises:
+            ProblemError: too many wait already.
+        """
+        return await self._writers.run(call)
 
     def close(self) -> None:
         """Finish what is being worked on."""
-        self.workers.close()
-        self._heavy.close()
+        for workers in (self.workers, self._heavy.workers, self._writers.workers, self.operation, self._asking):
+            workers.close()
         self.batcher.close()
         if self._gallery is not None:
             self._gallery.close()
