@@ -42,6 +42,58 @@ def test_only_a_hash_is_stored_and_only_its_owner_can_read_it(path: Path) -> Non
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act for another user")
+def test_root_leaves_a_file_to_whom_it_belongs(path: Path) -> None:
+    create_key(path, "Anna", scopes=("read",))
+    os.chown(path, 1234, 4321)
+    path.chmod(0o640)
+    for change in (lambda: create_key(path, "Berta", scopes=("read",)), lambda: revoke_key(path, "Anna")):
+        change()
+        found = path.stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 4321, 0o640)
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o600, False), (0o640, True)])
+def test_who_cannot_leave_a_file_to_its_readers_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, refused: bool
+) -> None:
+    def denied(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    create_key(path, "Anna", scopes=("read",))
+    path.chmod(mode)
+    monkeypatch.setattr(os, "fchown", denied)
+    real = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda handle: _of_another_group(real(handle)))
+    if refused:
+        with pytest.raises(InputError, match=r"belongs to user .*nothing was changed"):
+            revoke_key(path, "Anna")
+    else:
+        revoke_key(path, "Anna")
+    assert len(list_keys(path)) == refused
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def _of_another_group(found: os.stat_result) -> os.stat_result:
+    return os.stat_result((*found[:5], found.st_gid + 1, *found[6:10]))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a folder cannot be opened")
+def test_a_change_is_on_disk_with_its_name_when_it_is_said_to_be_done(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, bool]] = []
+    real = os.fsync
+
+    def sync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_ino, path.exists()))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    create_key(path, "Anna", scopes=("read",))
+    assert synced == [(path.stat().st_ino, False), (path.parent.stat().st_ino, True)]
+
+
 def test_keys_are_long_and_never_the_same(path: Path) -> None:
     texts = {create_key(path, str(number), scopes=("read",)).text for number in range(20)}
     assert len(texts) == 20

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from samekind.errors import InputError, MissingDataError
+from samekind.gallery.files import beginning, settle
 from samekind.records import from_json
 
 FORMAT = 1
@@ -190,21 +192,38 @@ def _read(path: Path) -> tuple[Key, ...]:
 
 
 def _write(path: Path, keys: tuple[Key, ...]) -> None:
-    """The whole file at once, readable by its owner only."""
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    """The whole file at once and on disk, for whoever could read the one before; a new one for its owner only."""
     text = json.dumps(asdict(_Content(FORMAT, keys)), indent=2, ensure_ascii=False) + "\n"
     try:
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        staged = beginning(path)
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:
+            with staged.open("w", encoding="utf-8") as file:
                 file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(path)
+                if path.exists():
+                    _hand_over(file.fileno(), path)
+            settle(staged, path, replace=True)
         finally:
             staged.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _hand_over(descriptor: int, path: Path) -> None:
+    """Give an open file the owner, group and mode of a file. Raises InputError where this user may not."""
+    if os.name != "posix":
+        return
+    mine, old = os.fstat(descriptor), path.stat()
+    mode = stat.S_IMODE(old.st_mode)
+    if (mine.st_uid, mine.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+        except PermissionError:
+            if mine.st_uid != old.st_uid or mode & stat.S_IRWXG:  # else the group does not matter
+                raise InputError(
+                    f"{path}: belongs to user {old.st_uid} and group {old.st_gid}, to whom this user cannot leave it; "
+                    "nothing was changed; run this as that user or as root"
+                ) from None
+    os.fchmod(descriptor, mode)
 
 
 @contextmanager
