@@ -168,6 +168,14 @@ def test_remove_and_undo(enrolled: Path, people: Path, model: tuple[str, str]) -
     assert_refused(samekind("gallery", "remove"), "expected either NAMEs or --sample")
 
 
+def test_a_name_goes_before_an_id(enrolled: Path, people: Path, model: tuple[str, str]) -> None:
+    id = str(answer(samekind("gallery", "show", "n0", "--json"))["id"])
+    assert samekind("enroll", id, people / "n1" / "3.png", *model).code == 0
+    assert answer(samekind("gallery", "show", id, "--json"))["name"] == id
+    assert answer(samekind("gallery", "remove", id, "--json")) == {"identities": 1, "samples": 1}
+    assert answer(samekind("gallery", "show", id, "--json"))["name"] == "n0"
+
+
 def test_export_import_check_and_reembed(enrolled: Path, tmp_path: Path, bundle: Bundle) -> None:
     archive = tmp_path / "archive.zip"
     done = answer(samekind("gallery", "export", archive, "--json"))

@@ -14,6 +14,18 @@ def test_names_that_are_none(name: str) -> None:
         clean_name(name)
 
 
+@pytest.mark.parametrize("unseen", "\u200b\u2060\ufeff\u202a\u202e\u2066\u2069")
+def test_two_names_do_not_look_the_same(unseen: str) -> None:
+    for name in (f"c{unseen}0", f"c0{unseen}", f"{unseen}c0"):
+        with pytest.raises(InputError, match=rf"without invisible characters, got one with U\+{ord(unseen):04X}"):
+            clean_name(name)
+
+
+@pytest.mark.parametrize("name", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0915\u094d\u200d\u0937"])
+def test_joiners_that_scripts_need_stay(name: str) -> None:
+    assert clean_name(name) == name
+
+
 @given(st.text())
 def test_a_cleaned_name_is_clean(text: str) -> None:
     try:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from samekind.errors import NotEnrolledError
+
 if TYPE_CHECKING:
     from samekind.gallery.gallery import Gallery
     from samekind.gallery.records import Concern, Identity
@@ -49,7 +51,12 @@ def who(rows: "Rows", name: str) -> "Identity":
     """The identity of a name or, where nobody has that, of an id. Raises NotEnrolledError where there is none."""
     from samekind.gallery.transactions import find
 
-    return rows.identity(name) or find(rows, name)
+    try:
+        return find(rows, name)
+    except NotEnrolledError:
+        if (found := rows.identity(name)) is None:
+            raise
+        return found
 
 
 def spoken(concerns: "Sequence[Concern]", images: Sequence[object]) -> list[str]:

@@ -90,7 +90,8 @@ class Candidate:
         id, name: of the identity.
         score: of the query and the mean of the identity's samples; larger is more alike.
         probability: that the query shows it, given that it shows one of those enrolled with probability `prior` and
-            nobody else with the rest; the probabilities of all identities and of nobody add up to 1.
+            nobody else with the rest; the probabilities of all identities and of nobody add up to 1 before each is
+            capped at 1 - 1 / (calibration classes + 2).
         samples: how many images stand for it.
     """
 
