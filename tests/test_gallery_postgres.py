@@ -345,7 +345,9 @@ def test_a_newer_gallery_is_refused_and_an_older_one_is_brought_up_to_date(where
         assert connection.execute("SELECT key, note FROM identity ORDER BY key").fetchall() == [
             (key, None) for key in keys
         ]
-    with pytest.raises(GalleryError, match="a gallery of version 2, this samekind knows versions up to 1"):
+    with pytest.raises(
+        GalleryError, match=f"of version {len(more)}, this samekind knows versions up to {len(MIGRATIONS)}"
+    ):
         open_postgres(where, "default", founding=None)
 
 
@@ -422,3 +424,28 @@ def test_what_was_deleted_is_pruned_from_its_pages(where: str) -> None:
             rows.drop_identity(ann)
     left = "SELECT pg_relation_size('sample'), pg_relation_size('crop'), pg_relation_size('combined_1')"
     assert administer(where, left) == [(0, 0, 0)], "empty pages at the end are given back"
+
+
+def test_a_removal_that_is_not_pruned_stands_and_is_pruned_later(
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(engine._SETTINGS, "lock_timeout", "200ms")
+    with opened(where) as store, psycopg.connect(where) as other:
+        with store.writing() as rows:
+            ann, bob = enroll(rows, 1, drawn(3)), enroll(rows, 2, drawn(2))
+        for later in (ann, bob):
+            with other.transaction():
+                other.execute("LOCK TABLE samekind.crop IN SHARE UPDATE EXCLUSIVE MODE")  # as a VACUUM of the server
+                with store.writing() as rows:
+                    rows.drop_identity(later)
+                assert "removed, but its pages are not pruned yet" in caplog.messages[-1]
+                with opened(where) as again, again.writing():
+                    pass
+                assert "traces of what was removed are left" in " ".join(store.check())
+            if later == ann:
+                with store.writing() as rows:
+                    enroll(rows, 3, drawn(1))
+            else:
+                open_postgres(where, "default", founding=None).close()
+            assert store.check() == ()
+        assert len(caplog.messages) == 2

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -131,12 +132,12 @@ def test_an_older_gallery_is_brought_up_to_date(place: Path, monkeypatch: pytest
     with closing(sqlite.connect(place)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="already exists"):
             migrate(connection, str(place), broken)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
         with pytest.raises(sqlite3.OperationalError, match="no such table"):
             connection.execute("SELECT * FROM t")
         migrate(connection, str(place), newer)
         migrate(connection, str(place), newer)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(newer),)
         assert connection.execute("SELECT DISTINCT note FROM identity").fetchall() == [("none",)]
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
     monkeypatch.setattr(migrate, "__defaults__", (newer,))
@@ -180,21 +181,63 @@ def test_a_locked_file_is_waited_for_and_then_named(place: Path, monkeypatch: py
             assert rows.counts() == Counts(1, 2)
 
 
-def test_a_reader_that_keeps_traces_is_named_and_they_go_with_the_next(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+def write(store: SqliteStore, place: Path) -> None:
+    with store.writing() as rows:
+        enroll(rows, name_of(3), [sample(6)], model=MODEL)
+
+
+def open_anew(store: SqliteStore, place: Path) -> None:
+    open_sqlite(place, "default", founding=None)
+
+
+def close(store: SqliteStore, place: Path) -> None:
+    store.close()
+
+
+@pytest.mark.parametrize("later", [write, open_anew, close])
+def test_a_removal_beside_a_reader_stands_and_its_traces_go_later(
+    later: Callable[[SqliteStore, Path], None],
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(sqlite, "PATIENCE", 0.2)
-    with closing(made(place, 1, 2, 3)) as store, closing(made(place)) as other:
-        with other.reading() as seen:
-            assert seen.counts() == Counts(3, 6)
-            with pytest.raises(GalleryError, match="removed, but traces are left in its log"):
-                erase(store, 1)
-            assert seen.counts() == Counts(3, 6)
+    with closing(made(place, 1, 2)) as store, closing(sqlite.connect(place)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM identity").fetchone() == (2,)
+        erase(store, 1)
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert f"{place}: removed, but traces are left in its files (somebody reads them)" in caplog.text
         with store.reading() as rows:
-            assert rows.counts() == Counts(2, 4)
-        erase(store, 2)
-        assert not traces(place, [name_of(1), name_of(2)])
-        assert traces(place, [name_of(3)])
+            assert rows.counts() == Counts(1, 2)
+        write(store, place)
+        open_sqlite(place, "default", founding=None).close()
+        assert "traces of what was removed are left" in " ".join(problems(store))
+        assert traces(place, [name_of(1)])
+        reader.execute("ROLLBACK")
+        later(store, place)
+        assert not traces(place, [name_of(1)])
+        assert traces(place, [name_of(2)])
+        with closing(open_sqlite(place, "default", founding=None)) as again:
+            assert problems(again) == ()
+    assert len(caplog.records) == 1
+
+
+def test_what_a_killed_process_left_to_wipe_goes_at_the_next_opening(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "_wipe", lambda connection: "killed")
+        patched.setattr(sqlite, "_wipe_again", lambda connection: None)
+        store = made(place, 1, 2)
+        erase(store, 1)
+        store.close()
+    with closing(sqlite.connect(place)) as connection:
+        assert connection.execute("SELECT unwiped FROM collection").fetchone() == (2,)
+    open_sqlite(place, "default", founding=None).close()
+    with closing(sqlite.connect(place)) as connection:
+        assert connection.execute("SELECT unwiped FROM collection").fetchone() == (0,)
+    assert not traces(place, [name_of(1)])
 
 
 def erase(store: SqliteStore, *numbers: int) -> None:

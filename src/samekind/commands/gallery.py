@@ -74,7 +74,8 @@ def remove(
 ) -> None:
     """Remove identities, or one image, for good: nothing of them is left in the gallery's file.
 
-    The file is written anew for it, which takes a second for 100,000 images.
+    The file is written anew for it, which takes a second for 100,000 images. Where somebody reads it meanwhile, traces
+    may be left: standard error says so, and `samekind gallery check` until they are gone.
     """
     from samekind.gallery import transactions
 

@@ -226,6 +226,8 @@ class Gallery:
     def remove(self, identity_id: str) -> None:
         """Remove an identity; its name, metadata, pictures and embeddings are then in none of the store's files.
 
+        Where somebody reads them for long, traces stay: a warning is logged, and `check` says until when.
+
         Raises:
             NotEnrolledError: it is not there.
         """

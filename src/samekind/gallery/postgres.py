@@ -6,8 +6,8 @@ Knows connections and transactions. Knows nothing of images or models, nor of wh
 Writers of a collection take turns: each first locks the collection's row, so revisions are committed in their order and
 a reader that has seen one has seen all before. Readers see one moment (repeatable read) and wait for nobody. With each
 change the combined embeddings follow, in the same transaction, so the index never lags behind. Deleted rows are pruned
-from their pages when the call returns; what a database keeps elsewhere (its log, its backups, free pages) it forgets in
-its own time: `docs/service.md`.
+from their pages when the call returns. Where that fails, `unwiped` says so, and the next write or opening tries again.
+What a database keeps elsewhere (its log, its backups, free pages) it forgets in its own time: `docs/service.md`.
 """
 
 import functools
@@ -15,7 +15,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import numpy as np
@@ -46,6 +46,8 @@ CONNECTIONS = 16
 
 BREADTH = 200
 """Candidates that the index keeps in sight (ef_search), at least: more find more and take longer."""
+
+log = logging.getLogger("samekind.gallery")
 
 _PART = 5_000  # identities whose combined embeddings are computed at a time
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")
@@ -85,8 +87,15 @@ class PostgresStore:
                 if rows.changed:
                     self._follow(connection, rows, model)
                 model = rows.state().model
-            if rows.deleted:
-                self._prune(connection, model)
+            if not rows.deleted:
+                _prune_again(connection, self._collection)
+            elif (left := _prune(connection, self._collection, model)) is not None:
+                log.warning(
+                    "%s: removed, but its pages are not pruned yet (%s); that is tried again with the next write and "
+                    "at the next opening; `samekind gallery check` says whether it is done",
+                    self.place,
+                    left,
+                )
 
     def nearest(self, rows: Rows, embedding: NDArray[np.float32], count: int) -> Keys | None:
         """See `Store.nearest`: pgvector's index is approximate; `benchmarks/postgres.py` says how much it misses."""
@@ -106,38 +115,40 @@ class PostgresStore:
     def check(self) -> tuple[str, ...]:
         """See `Store.check`: that every identity with samples is in the index, and nobody else."""
         with self.reading() as rows:
-            if not indexed(rows.state().model):
-                return ()
-            statement = sql.SQL(
-                """SELECT count(*) FILTER (WHERE indexed.identity IS NULL),
-                          count(*) FILTER (WHERE enrolled.identity IS NULL)
-                   FROM (SELECT DISTINCT identity FROM sample JOIN identity ON identity.key = sample.identity
-                         WHERE collection = %s) AS enrolled
-                   FULL JOIN {} AS indexed ON indexed.identity = enrolled.identity"""
+            connection = _connection_of(rows)
+            unwiped = _unwiped(connection, self._collection)
+            missing, left = self._out_of_step(connection) if indexed(rows.state().model) else (0, 0)
+        found = [
+            f"{number} identities {what}"
+            for number, what in (
+                (missing, "with samples are missing in the index"),
+                (left, "of the index are not enrolled"),
             )
-            ((missing, left),) = (
-                _connection_of(rows)
-                .execute(statement.format(combined(self._collection)), [self._collection])
-                .fetchall()
+            if number
+        ]
+        if unwiped:
+            found.append(
+                "traces of what was removed are left in its pages, which are not pruned yet: check again later"
             )
-        found = ((missing, "with samples are missing in the index"), (left, "of the index are not enrolled"))
-        return tuple(f"{number} identities {what}" for number, what in found if number)
+        return tuple(found)
 
     def close(self) -> None:
         """See `Store.close`."""
         self._pool.close()
 
-    def _prune(self, connection: psycopg.Connection, model: Model) -> None:
-        """Take what was deleted out of the pages it was on."""
-        try:
-            connection.execute("VACUUM sample, crop, identity, enrolment")
-            if indexed(model):
-                connection.execute(sql.SQL("VACUUM {}").format(combined(self._collection)))
-        except psycopg.Error as error:
-            why = " ".join(str(error).split())
-            raise GalleryError(
-                f"{self.place}: removed, but its pages are not pruned yet ({why}); the server does it in its own time"
-            ) from None
+    def _out_of_step(self, connection: psycopg.Connection) -> tuple[int, int]:
+        """How many identities the index lacks, and how many it should not have."""
+        statement = sql.SQL(
+            """SELECT count(*) FILTER (WHERE indexed.identity IS NULL),
+                      count(*) FILTER (WHERE enrolled.identity IS NULL)
+               FROM (SELECT DISTINCT identity FROM sample JOIN identity ON identity.key = sample.identity
+                     WHERE collection = %s) AS enrolled
+               FULL JOIN {} AS indexed ON indexed.identity = enrolled.identity"""
+        )
+        ((missing, left),) = connection.execute(
+            statement.format(combined(self._collection)), [self._collection]
+        ).fetchall()
+        return missing, left
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
@@ -210,6 +221,7 @@ def open_postgres(where: str, collection: str, *, founding: Model | None) -> Pos
                 raise MissingDataError(f"{place}: no gallery in this database; `samekind enroll` makes one")
             migrate(connection, place)
             key = _key(connection, place, collection, founding)
+            _prune_again(connection, key)
         logger = logging.getLogger("psycopg.pool")
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())  # what it would print our errors say
@@ -244,6 +256,36 @@ def _key(connection: psycopg.Connection, place: str, name: str, founding: Model 
         return int(key)
     known = ", ".join(row[0] for row in connection.execute("SELECT name FROM collection ORDER BY name")) or "none"
     raise MissingDataError(f"{place}: no collection {name}; expected one of those in it ({known})")
+
+
+def _prune(connection: psycopg.Connection, collection: int, model: Model) -> str | None:
+    """Take what was deleted out of the pages it was on; returns what hindered it."""
+    try:
+        unwiped = _unwiped(connection, collection)
+        connection.execute("VACUUM sample, crop, identity, enrolment")
+        if indexed(model):
+            connection.execute(sql.SQL("VACUUM {}").format(combined(collection)))
+        # what another machine has deleted since then stays noted
+        connection.execute("UPDATE collection SET unwiped = 0 WHERE key = %s AND unwiped = %s", [collection, unwiped])
+    except psycopg.Error as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _prune_again(connection: psycopg.Connection, collection: int) -> None:
+    """Prune what an earlier deletion left, where that can be done at once."""
+    with suppress(psycopg.Error):  # it stays noted
+        if _unwiped(connection, collection):
+            found = "SELECT fingerprint, head, dim FROM collection WHERE key = %s"
+            ((fingerprint, head, dim),) = connection.execute(found, [collection])
+            connection.execute("SELECT set_config('lock_timeout', '100ms', false)")
+            _prune(connection, collection, Model(fingerprint, head, dim))
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", [_SETTINGS["lock_timeout"]])
+
+
+def _unwiped(connection: psycopg.Connection, collection: int) -> int:
+    ((revision,),) = connection.execute("SELECT unwiped FROM collection WHERE key = %s", [collection])
+    return int(revision)
 
 
 def _settle(connection: psycopg.Connection) -> None:

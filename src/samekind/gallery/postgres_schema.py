@@ -79,6 +79,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (collection, revision, identity)
         )""",
     ),
+    ("ALTER TABLE collection ADD COLUMN unwiped bigint NOT NULL DEFAULT 0",),
 )
 """The statements that lead from each version of the schema to the next, beginning with an empty one."""
 

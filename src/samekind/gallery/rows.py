@@ -330,9 +330,11 @@ class Rows:
         self._touch(identity)
 
     def finish(self) -> None:
-        """Before the transaction ends: the collection's revision is that of what was written."""
+        """Before the transaction ends: the revision is that of what was written, and a deletion has yet to be wiped."""
         if self.changed:
             self._execute("UPDATE collection SET revision = :revision WHERE key = :collection", revision=self.revision)
+        if self.deleted:
+            self._execute("UPDATE collection SET unwiped = :revision WHERE key = :collection", revision=self.revision)
 
     def _touch(self, identity: str) -> None:
         self.changed = True

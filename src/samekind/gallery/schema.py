@@ -66,6 +66,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (collection, revision, identity)
         ) STRICT, WITHOUT ROWID""",
     ),
+    ("ALTER TABLE collection ADD COLUMN unwiped INTEGER NOT NULL DEFAULT 0",),
 )
 """The statements that lead from each version of the schema to the next, beginning with an empty file."""
 

@@ -4,9 +4,12 @@ Knows files and connections. Knows nothing of images or models, nor of what is i
 
 The journal is a write-ahead log: readers see one moment and wait for nobody, one writer at a time, and a transaction is
 on disk (fsync) when it returns. What was deleted is overwritten: SQLite zeroes deleted cells (secure_delete), but its
-trees leave copies where they moved cells, so a deletion ends with the file written anew and the log emptied.
+trees leave copies where they moved cells, so a deletion ends with the file written anew and the log emptied. Whoever
+reads at that moment hinders it. So a deletion notes in its own transaction that this has yet to be done (`unwiped`),
+and it is tried again with the next write, at opening and at closing, until it is.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -29,6 +32,8 @@ OLDEST = (3, 37, 0)
 
 PATIENCE = 10.0
 """Seconds to wait for a lock of another process."""
+
+log = logging.getLogger("samekind.gallery")
 
 _MAGIC = b"SQLite format 3\x00"
 _EXPLAINED = {
@@ -88,8 +93,15 @@ class SqliteStore:
                 with suppress(sqlite3.Error):  # where SQLite has undone it already
                     connection.execute("ROLLBACK")
                 raise
-            if rows.deleted:
-                self._wipe(connection)
+            if not rows.deleted:
+                _wipe_again(connection)
+            elif (left := _wipe(connection)) is not None:
+                log.warning(
+                    "%s: removed, but traces are left in its files (%s); they go with a later write, opening or "
+                    "closing, when nobody reads it: run `samekind gallery check` again later",
+                    self.path,
+                    left,
+                )
 
     def nearest(self, rows: Rows, embedding: NDArray[np.float32], count: int) -> Keys | None:
         """None: SQLite has no index for embeddings."""
@@ -100,12 +112,19 @@ class SqliteStore:
         with self.reading() as rows:
             found = [str(row[0]) for row in rows.engine.query("PRAGMA integrity_check", {}) if row[0] != "ok"]
             orphans = rows.engine.query("PRAGMA foreign_key_check", {})
-        return (*found, *(f"a row of {row[0]} belongs to no {row[2]}" for row in orphans))
+            unwiped = rows.engine.query(_UNWIPED, {})
+        found += [f"a row of {row[0]} belongs to no {row[2]}" for row in orphans]
+        if unwiped:
+            found.append("traces of what was removed are left in its files: somebody reads them; check again later")
+        return tuple(found)
 
     def close(self) -> None:
         """See `Store.close`. The last one to close a file leaves nothing beside it."""
         self._closed = True
         with self._turn:
+            with suppress(sqlite3.Error):  # whoever opens it next tries again
+                self._writer = self._writer or connect(self.path)
+                _wipe_again(self._writer)
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
@@ -128,19 +147,6 @@ class SqliteStore:
             return self._readers.pop()
         except IndexError:
             return connect(self.path)
-
-    def _wipe(self, connection: sqlite3.Connection) -> None:
-        """Leave nothing of what was deleted in the file or its log."""
-        try:
-            connection.execute("VACUUM")
-            ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise GalleryError(f"{self.path}: removed, but traces are left in the file ({error}){_AGAIN}") from None
-        if busy:
-            raise GalleryError(f"{self.path}: removed, but traces are left in its log, which somebody reads{_AGAIN}")
-
-
-_AGAIN = "; the next removal clears them"
 
 
 class _Engine:
@@ -172,7 +178,9 @@ def open_sqlite(where: str | os.PathLike[str], collection: str, *, founding: Mod
             if application != APPLICATION:
                 raise GalleryError(f"{path}: a database of another program; expected a gallery made by samekind")
             migrate(connection, str(path))
-            return SqliteStore(path, _key(connection, path, collection, founding))
+            key = _key(connection, path, collection, founding)
+            _wipe_again(connection)
+            return SqliteStore(path, key)
         finally:
             connection.close()
 
@@ -189,6 +197,42 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _wipe(connection: sqlite3.Connection) -> str | None:
+    """Leave nothing of what was deleted in the file or its log; returns what hindered it."""
+    try:
+        unwiped = connection.execute(_UNWIPED).fetchall()
+        connection.execute("VACUUM")
+        if not _emptied(connection):
+            return "somebody reads them"
+        # what somebody else has deleted since then stays noted
+        connection.executemany("UPDATE collection SET unwiped = 0 WHERE key = ? AND unwiped = ?", unwiped)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        return str(error)
+    return None
+
+
+def _wipe_again(connection: sqlite3.Connection) -> None:
+    """Wipe what an earlier deletion left, where that can be done at once."""
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # it stays noted
+        if not connection.execute(_UNWIPED).fetchall():
+            return
+        connection.execute("PRAGMA busy_timeout = 0").fetchall()
+        try:
+            if _emptied(connection):  # else somebody reads, and the log would only grow
+                _wipe(connection)
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(PATIENCE * 1_000)}").fetchall()
+
+
+def _emptied(connection: sqlite3.Connection) -> bool:
+    """Move the log into the file; false where somebody reads it."""
+    ((busy, _, _),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return not busy
+
+
+_UNWIPED = "SELECT key, unwiped FROM collection WHERE unwiped > 0"
 
 
 def _create(path: Path, collection: str, founding: Model) -> None:

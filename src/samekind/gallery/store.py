@@ -138,7 +138,9 @@ class Store(Protocol):
     def writing(self) -> "AbstractContextManager[Rows]":
         """A transaction of its own turn: whole and on disk when the block is left, undone where it raises.
 
-        What was deleted in it is gone from the medium too, as far as the engine can do it, before this returns.
+        What was deleted in it is gone from the medium too, as far as the engine can do it, before this returns. Where
+        that fails the deletion stands: a warning is logged, `check` tells of it, and it is tried again with every
+        later write and when a store is opened.
         """
 
     def nearest(self, rows: "Rows", embedding: NDArray[np.float32], count: int) -> Keys | None:

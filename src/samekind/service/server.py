@@ -150,7 +150,7 @@ class _Lines(logging.Handler):
 
 def _log_by(write: Callable[[str], object]) -> None:
     handler = _Lines(write)
-    for name in ("samekind.service", "uvicorn.error", "asyncio"):
+    for name in ("samekind.service", "samekind.gallery", "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # whoever sent the form is told
