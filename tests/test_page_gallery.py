@@ -103,6 +103,50 @@ def test_doubts_are_shown_and_under_strict_they_refuse(at: Desk, service: str) -
     httpx.delete(f"{service}v1/identities/{copy['id']}")
 
 
+def test_undo_takes_back_what_is_still_there_though_a_part_is_gone_or_fails(at: Desk, service: str) -> None:
+    at.go("gallery/add")
+    at.page.get_by_label("Name", exact=True).fill("Parts")
+    at.choose("Pictures", *(upload(f"{number}.png", png(number // 8 + 20, number % 8)) for number in range(45)))
+    sent: list[str] = []
+    at.page.on("request", lambda request: sent.append(request.url) if request.method == "DELETE" else None)
+    with at.page.expect_response("**/v1/identities") as first:
+        at.page.get_by_role("button", name="Add 45 images").click()
+    at.page.get_by_text("Added 45 images").wait_for()
+    refusals = iter([False, True])  # the last enrolment is undone, the middle one fails, once
+    at.page.route(
+        "**/v1/enrolments/*", lambda route: route.fulfill(status=500) if next(refusals, False) else route.fallback()
+    )
+    at.page.get_by_role("button", name="Undo").click()
+    expect(at.page.locator(".outcome .complaint")).to_have_count(1)
+    assert enrolled(service, "Parts")[0]["samples"] == 40
+    httpx.delete(f"{service}v1/enrolments/{first.value.json()['id']}").raise_for_status()  # by somebody else
+    at.page.get_by_role("button", name="Undo").click()
+    at.page.get_by_text("45 images are no longer enrolled").wait_for()
+    assert enrolled(service, "Parts") == []
+    assert (len(sent), len(set(sent))) == (4, 3)  # only what failed was asked for again
+
+
+def test_what_was_added_before_the_rest_was_added_anyway_is_taken_back_too(
+    at: Desk, service: str, tmp_path: Path
+) -> None:
+    for name, kind in (("Clear", 30), ("Doubtful", 2)):
+        part = tmp_path / "mixed" / name
+        part.mkdir(parents=True)
+        (part / "a.png").write_bytes(png(kind))
+    at.go("gallery/add")
+    at.page.locator("#strict").check()
+    at.page.locator("input[webkitdirectory]").set_input_files(tmp_path / "mixed")
+    at.page.get_by_role("button", name="Add 2 identities, 2 images").click()
+    at.page.get_by_text("Added 1 image").wait_for()
+    at.page.get_by_role("button", name="Add them anyway").click()
+    at.page.get_by_text("Added 2 images to 2 identities").wait_for()
+    assert enrolled(service, "Clear")
+    assert enrolled(service, "Doubtful")
+    at.page.get_by_role("button", name="Undo").click()
+    at.page.get_by_text("2 images are no longer enrolled").wait_for()
+    assert enrolled(service, "Clear") == enrolled(service, "Doubtful") == []
+
+
 def test_a_bad_picture_does_not_lose_the_others(at: Desk, service: str) -> None:
     at.go("gallery/add")
     at.page.get_by_label("Name", exact=True).fill("Mixed")

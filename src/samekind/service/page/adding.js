@@ -163,7 +163,7 @@ export function adding(context) {
     running = null;
     form.hidden = false;
     const said = outcomeOf(outcome, {
-      anyway: (refused) => run(refused, { ...options, strict: false }),
+      anyway: (refused) => run(refused, { ...options, strict: false, earlier: outcome }),
       undone: () => context.refresh(),
     });
     put(status, said);

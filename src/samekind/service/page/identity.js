@@ -122,7 +122,7 @@ export function identity(context, removals) {
     location.hash = "#gallery";
   }
 
-  async function more(groups, strictly = strict.checked) {
+  async function more(groups, strictly = strict.checked, earlier = null) {
     add.disabled = true;
     groups ??= [{ id: known.id, name: known.name, files: await pictures.files() }];
     const running = new AbortController();
@@ -133,8 +133,12 @@ export function identity(context, removals) {
       bounds: context.bounds(),
       signal: running.signal,
       progress: progress.tell,
+      earlier,
     });
-    const said = outcomeOf(outcome, { anyway: (refused) => more(refused, false), undone: () => show(known.id) });
+    const said = outcomeOf(outcome, {
+      anyway: (refused) => more(refused, false, outcome),
+      undone: () => show(known.id),
+    });
     put(status, said);
     said.focus({ preventScroll: true });
     if (outcome.added && !outcome.stopped) pictures.reset();

@@ -64,6 +64,14 @@ function remarks(title, rows) {
   );
 }
 
+async function takeBack(enrolment) {
+  try {
+    await api.remove("enrolments", enrolment);
+  } catch (problem) {
+    if (problem.kind !== "gone") throw problem; // somebody else was faster
+  }
+}
+
 /** anyway: called with the groups that were refused, to add them nevertheless. undone: called after everything was taken back. */
 export function outcomeOf(outcome, { anyway, undone }) {
   const { added, skipped, concerns, refused, failed, names, enrolments, stopped } = outcome;
@@ -87,24 +95,28 @@ export function outcomeOf(outcome, { anyway, undone }) {
     stopped && !aborted && `${stopped.title ?? "The page failed"}: ${stopped.message}`,
     ...(concerns.length ? [] : refused.map(({ detail }) => detail)), // else they are told one by one below
   ];
+  const left = [...enrolments];
+  const complaint = h("p", { className: "complaint", role: "alert" });
+  const again = button("Add them anyway", "add", () => anyway(refused.map(({ group, files }) => ({ ...group, files }))));
   const undo = button("Undo", "undo", async () => {
-    undo.disabled = true;
+    undo.disabled = again.disabled = true; // what is half taken back is not added to
+    complaint.remove();
     try {
-      let removed = 0;
-      for (const id of [...enrolments].reverse()) removed += (await api.remove("enrolments", id)).removed;
+      for (; left.length; left.pop()) await takeBack(left.at(-1));
       put(
         box,
         h(
           "p",
           { className: "outcome-head", role: "status" },
           icon("undo"),
-          h("strong", {}, `Taken back: ${many(removed, "image is", "images are")} no longer enrolled.`),
+          h("strong", {}, `Taken back: ${many(added, "image is", "images are")} no longer enrolled.`),
         ),
       );
       undone();
     } catch (problem) {
       undo.disabled = false;
-      box.append(h("p", { className: "complaint", role: "alert" }, problem.message));
+      put(complaint, problem.message);
+      box.append(complaint);
     }
   });
   box.append(
@@ -116,8 +128,7 @@ export function outcomeOf(outcome, { anyway, undone }) {
       "div",
       { className: "actions" },
       enrolments.length > 0 && undo,
-      refused.length > 0 &&
-        button("Add them anyway", "add", () => anyway(refused.map(({ group, files }) => ({ ...group, files })))),
+      refused.length > 0 && again,
       added > 0 &&
         outcome.identity &&
         names.length === 1 &&

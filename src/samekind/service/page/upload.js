@@ -20,19 +20,20 @@ export function chunks(files, { most, bytes }) {
 /**
  * Enroll groups of files.
  * groups: [{name, files}], or [{id, name, files}] to add to one that is there. bounds: {most, bytes} of a request.
- * progress: called with (images done, name). Gives what became of them; a stop in between loses nothing of that.
+ * progress: called with (images done, name). earlier: what became of a run that this one goes on with, where some were
+ * refused. Gives what became of them, and of those; a stop in between loses nothing of that.
  */
-export async function upload(groups, { strict = false, metadata, bounds, signal, progress = () => {} }) {
+export async function upload(groups, { strict = false, metadata, bounds, signal, progress = () => {}, earlier }) {
   const outcome = {
-    enrolments: [],
-    added: 0,
-    skipped: 0,
+    enrolments: [...(earlier?.enrolments ?? [])],
+    added: earlier?.added ?? 0,
+    skipped: earlier?.skipped ?? 0,
     concerns: [],
     refused: [],
-    failed: [],
-    names: [],
+    failed: [...(earlier?.failed ?? [])],
+    names: [...(earlier?.names ?? [])],
     stopped: false,
-    identity: null,
+    identity: earlier?.identity ?? null,
   };
   let done = 0;
 
