@@ -8,12 +8,15 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from samekind.bundle import Bundle
 from samekind.data.glyphs import glyphs
+from samekind.errors import GalleryError
+from samekind.gallery.gallery import Gallery
 from samekind.gallery.records import Enrolment, Identification
 from test_cli import Ran, assert_refused, samekind
 
@@ -107,6 +110,73 @@ def test_a_folder_is_enrolled_once(place: Path, people: Path, model: tuple[str, 
     assert listed["total"] == 8
 
 
+def test_show_lists_what_undo_takes(place: Path, people: Path, model: tuple[str, str]) -> None:
+    assert "gallery show NAME" in samekind("enroll", "--folder", people, *model).err
+    assert samekind("enroll", "n0", people / "n1" / "0.png", *model).code == 0
+    enrolments = answer(samekind("gallery", "show", "n0", "--json"))["enrolments"]
+    assert isinstance(enrolments, list)
+    assert [enrolment["samples"] for enrolment in enrolments] == [4, 1]
+    shown = samekind("gallery", "show", "n0").out
+    for one in enrolments:
+        assert f"  enrolment {one['id']}  {one['created']}  {one['samples']} images\n" in shown
+    assert samekind("gallery", "undo", enrolments[0]["id"]).code == 0
+    assert answer(samekind("gallery", "show", "n0", "--json"))["enrolments"] == enrolments[1:]
+
+
+def test_a_folder_that_ends_early_says_what_it_did(
+    place: Path, people: Path, model: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = Gallery.enroll, iter([None, None, KeyboardInterrupt(), GalleryError("no more room")])
+
+    def twice(gallery: Gallery, *arguments: Any, **options: Any) -> Enrolment:
+        if error := next(calls, None):
+            raise error
+        return whole(gallery, *arguments, **options)
+
+    monkeypatch.setattr(Gallery, "enroll", twice)
+    ran = samekind("enroll", "--folder", people, *model, "--json")
+    done = answer(ran, 130)
+    assert (done["identities"], done["enrolled"]) == (3, 8)
+    assert isinstance(done["enrolments"], list)
+    assert len(done["enrolments"]) == 2
+    assert ran.err.endswith("samekind: interrupted\n")
+    assert_refused(samekind("enroll", "--folder", people, *model), "no more room")  # before anything was done
+
+
+def test_names_of_a_folder_are_read_before_it_is_enrolled(
+    place: Path, people: Path, tmp_path: Path, model: tuple[str, str]
+) -> None:
+    for name in ("good", "no\nname"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        (tmp_path / "folder" / name / "1.png").write_bytes((people / "n0" / "0.png").read_bytes())
+    assert_refused(
+        samekind("enroll", "--folder", tmp_path / "folder", *model), r"'no\nname': expected a name", "U+000A"
+    )
+    assert not place.exists()
+
+
+def test_what_cannot_be_read_makes_no_gallery(
+    place: Path, people: Path, tmp_path: Path, model: tuple[str, str]
+) -> None:
+    (tmp_path / "text.png").write_bytes(b"no image")
+    good = people / "n0" / "0.png"
+    assert_refused(samekind("enroll", "Ann", good, tmp_path / "none.png", *model), "none.png: no such file")
+    assert_refused(samekind("enroll", "Ann", good, tmp_path / "text.png", *model), "text.png: not an image")
+    assert_refused(samekind("enroll", "Ann", *model), "at least one image of Ann")
+    assert_refused(samekind("enroll", "a\nb", good, *model), "control characters")
+    assert_refused(samekind("enroll", "--folder", tmp_path / "none", *model), "none: no such folder")
+    assert not place.exists()
+
+
+def test_an_image_may_come_through_a_pipe(place: Path, people: Path, model: tuple[str, str]) -> None:
+    out, into = os.pipe()
+    os.write(into, (people / "n0" / "0.png").read_bytes())
+    os.close(into)
+    ran = samekind("enroll", "Ann", f"/dev/fd/{out}", *model)
+    os.close(out)
+    assert ran.out.startswith("Ann: 1 enrolled"), ran
+
+
 def test_bad_images_of_a_folder_are_left_out_or_refused(
     place: Path, people: Path, tmp_path: Path, model: tuple[str, str]
 ) -> None:
@@ -142,6 +212,22 @@ def test_strict_refuses_what_the_guard_names(
     (folder / "Eve" / "1.png").write_bytes(theirs.read_bytes())
     ran = samekind("enroll", "--folder", folder, "--strict", *model, "--json")
     assert answer(ran, 2)["refused"] == ["Eve"]
+
+
+def test_strict_refuses_the_whole_of_an_identity(
+    enrolled: Path, people: Path, tmp_path: Path, model: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samekind.commands.enroll.AT_ONCE", 1)
+    folder = tmp_path / "strict"
+    (folder / "n0").mkdir(parents=True)
+    (folder / "n0" / "1.png").write_bytes((people / "n0" / "3.png").read_bytes())
+    for number in (2, 3):
+        (folder / "n0" / f"{number}.png").write_bytes((people / "n1" / f"{number - 2}.png").read_bytes())
+    alone = samekind("enroll", "--folder", folder, *model, "--json", "--collection", "alone")
+    assert answer(alone)["enrolled"] == 3
+    done = answer(samekind("enroll", "--folder", folder, "--strict", *model, "--json"), 2)
+    assert (done["refused"], done["enrolled"], done["enrolments"]) == (["n0"], 0, [])
+    assert answer(samekind("gallery", "show", "n0", "--json"))["samples"] == 3
 
 
 def test_a_list_goes_by_pages(enrolled: Path) -> None:
@@ -219,6 +305,7 @@ def test_wrong_use_is_one_line(place: Path, people: Path, tmp_path: Path, model:
     assert_refused(samekind("enroll", "Ann", image, "--folder", people), "expected either")
     assert_refused(samekind("enroll", "--folder", people, "--metadata", "a=b"), "of one identity")
     assert_refused(samekind("enroll", "Ann", *model), "at least one image of Ann")
+    assert_refused(samekind("enroll", "Ann", image, "--on-bad-image", "skip", *model), "--on-bad-image with --folder")
     assert_refused(samekind("enroll", "Ann", image, "--metadata", "a", *model), "KEY=TEXT")
     assert_refused(samekind("enroll", "a\nb", image, *model), "control characters")
     assert_refused(samekind("identify", image, "--gallery", tmp_path / "none.db", *model), "no such gallery")

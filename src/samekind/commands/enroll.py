@@ -1,14 +1,15 @@
 """`samekind enroll`."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from samekind.commands.galleries import FILE, Collection, Where, opened, spoken
-from samekind.commands.options import BUNDLE_HELP, AsJson, OnBadImage
+from samekind.commands.options import BUNDLE_HELP, AsJson
 from samekind.console import counting_progress, say
 from samekind.errors import EnrolmentRefusedError, ImageError, InputError
 
@@ -21,7 +22,7 @@ AT_ONCE = 100  # images of one identity that are in memory at the same time
 
 @dataclass
 class _Tally:
-    """What became of a folder."""
+    """What became of a folder, so far as it was gone through; what was taken back is not in it."""
 
     identities: int = 0
     enrolled: int = 0
@@ -44,7 +45,10 @@ def enroll(
     strict: Annotated[
         bool, typer.Option("--strict", help="Enroll nothing of an identity whose images give rise to concerns.")
     ] = False,
-    on_bad_image: OnBadImage = "skip",
+    on_bad_image: Annotated[
+        Literal["skip", "error"] | None,
+        typer.Option(help="Of --folder: what to do with images that cannot be read (default: skip)."),
+    ] = None,
     gallery: Where = FILE,
     collection: Collection = "default",
     model: Annotated[str, typer.Option(help=BUNDLE_HELP)] = "omniglot",
@@ -53,14 +57,18 @@ def enroll(
     """Enroll an identity by images of it, or a folder of identities. The gallery is made where it is missing.
 
     Images that an identity holds already are skipped, so a folder that was interrupted can simply be enrolled again.
-    What was enrolled is printed with an id to take it back by: `samekind gallery undo ID`.
+    `samekind gallery undo ID` takes back what was enrolled. The id is printed, those of a folder with --json;
+    `samekind gallery show NAME` lists those of an identity.
     """
     if (folder is None) == (name is None):
         raise InputError("expected either NAME and IMAGEs or --folder")
     if folder is not None and metadata:
         raise InputError("expected --metadata of one identity, got it with --folder")
+    if name is not None and on_bad_image is not None:
+        raise InputError("expected --on-bad-image with --folder, got it with NAME; leave out the images to be skipped")
     noted = None if metadata is None else _pairs(metadata)
     if name is not None:
+        _check(name, images or (), noted=noted)
         with opened(gallery, collection, model, create=True) as into:
             done = into.enroll(name, list(images or ()), metadata=noted, strict=strict)
         _print(done, list(images or ()), as_json=as_json)
@@ -69,28 +77,71 @@ def enroll(
     from samekind.data.folder import images_of
 
     of_name = images_of(folder)
-    tally = _Tally(identities=len(of_name))
+    _check_names(folder, of_name)
+    tally = _Tally()
     total = sum(map(len, of_name.values()))
-    with (
-        opened(gallery, collection, model, create=True) as into,
-        counting_progress("enrolling", total, "images") as report,
-    ):
-        count = 0
-        for identity, files in of_name.items():
-            for start in range(0, len(files), AT_ONCE):
-                part = files[start : start + AT_ONCE]
-                _enroll_part(into, identity, part, tally, strict=strict, skip=on_bad_image == "skip")
-                count += len(part)
+    try:
+        with (
+            opened(gallery, collection, model, create=True) as into,
+            counting_progress("enrolling", total, "images") as report,
+        ):
+            count = 0
+            for identity, files in of_name.items():
+                tally.identities += 1
+                _enroll_all(into, identity, files, tally, strict=strict, skip=on_bad_image != "error")
+                count += len(files)
                 report(count)
+    except BaseException:  # an interruption too
+        if tally.enrolments:
+            _print_tally(tally, as_json=as_json)
+        raise
     _print_tally(tally, as_json=as_json)
     if tally.refused:
         raise typer.Exit(2)
 
 
-def _enroll_part(
+def _check(name: str, images: Sequence[str], *, noted: dict[str, str] | None) -> None:
+    """Refuse what is wrong with a name and images before a gallery is made for them."""
+    from samekind.gallery.names import clean_metadata, clean_name
+    from samekind.images import crop
+
+    clean_name(name)
+    clean_metadata(noted or {})
+    if not images and noted is None:
+        raise InputError(f"expected at least one image of {name}, got none")
+    for image in images:
+        if not Path(image).is_fifo():  # which can be read only once
+            crop(image)
+
+
+def _check_names(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder before the first of it is enrolled where one of its names is none."""
+    from samekind.gallery.names import clean_name
+
+    for name in names:
+        try:
+            clean_name(name)
+        except InputError as error:
+            raise InputError(f"{folder}: {name!r}: {error}") from None
+
+
+def _enroll_all(
     gallery: "Gallery", name: str, files: tuple[Path, ...], tally: _Tally, *, strict: bool, skip: bool
 ) -> None:
-    """Images of one identity; those that cannot be read are noted, and left out where they may be."""
+    """Images of one identity, a part at a time; where one part is refused, those before it are taken back."""
+    before = len(tally.enrolments)
+    for start in range(0, len(files), AT_ONCE):
+        if not _enroll_part(gallery, name, files[start : start + AT_ONCE], tally, strict=strict, skip=skip):
+            while len(tally.enrolments) > before:
+                tally.enrolled -= gallery.undo(tally.enrolments[-1])
+                tally.enrolments.pop()
+            return
+
+
+def _enroll_part(
+    gallery: "Gallery", name: str, files: tuple[Path, ...], tally: _Tally, *, strict: bool, skip: bool
+) -> bool:
+    """Whether they were not refused; images that cannot be read are noted, and left out where they may be."""
     left = list(files)
     while left:
         try:
@@ -104,13 +155,14 @@ def _enroll_part(
         except EnrolmentRefusedError as error:
             tally.refused.append(name)
             tally.concerns += spoken(error.concerns, left)
-            return
+            return False
         else:
             tally.enrolled += len(done.samples)
             tally.skipped += len(done.skipped)
             tally.concerns += spoken(done.concerns, left)
             tally.enrolments += [done.id] if done.id else []
-            return
+            return True
+    return True
 
 
 def _unreadable(file: Path) -> str | None:
@@ -154,8 +206,10 @@ def _print_tally(tally: _Tally, *, as_json: bool) -> None:
     for line in tally.concerns:
         say(f"warning: {line}")
     for name in tally.refused:
-        say(f"refused: {name}; nothing of these images was enrolled")
+        say(f"refused: {name}; nothing of its images here was enrolled")
     typer.echo(
         f"{tally.identities} identities: {tally.enrolled} images enrolled, {tally.skipped} skipped that they hold "
         f"already, {len(tally.bad)} unreadable, {len(tally.refused)} identities refused"
     )
+    if tally.enrolments:
+        say("`samekind gallery show NAME` lists the enrolments of an identity, `gallery undo ID` takes one back")

@@ -46,18 +46,21 @@ def list_(
 
 @gallery.command()
 def show(name: Who, where: Where = FILE, collection: Collection = "default", as_json: AsJson = False) -> None:
-    """Show an identity with its metadata and images."""
+    """Show an identity with its metadata, its images, and the enrolments that `gallery undo` takes back."""
     with opened_store(where, collection) as store, store.reading() as rows:
         identity = who(rows, name)
-        samples = rows.samples(identity.id)
+        samples, enrolments = rows.samples(identity.id), rows.enrolments(identity.id)
     if as_json:
-        typer.echo(json.dumps({**asdict(identity), "items": [asdict(sample) for sample in samples]}))
+        lists = {"items": [asdict(one) for one in samples], "enrolments": [asdict(one) for one in enrolments]}
+        typer.echo(json.dumps({**asdict(identity), **lists}))
         return
     typer.echo(f"{identity.name}\n  id {identity.id}, since {identity.created}")
     for key, text in identity.metadata.items():
         typer.echo(f"  {key}: {text}")
     for sample in samples:
         typer.echo(f"  image {sample.id}  {sample.created}  SHA-256 {sample.digest}")
+    for enrolment in enrolments:
+        typer.echo(f"  enrolment {enrolment.id}  {enrolment.created}  {enrolment.samples} images")
 
 
 @gallery.command()
@@ -94,7 +97,7 @@ def remove(
 
 @gallery.command()
 def undo(
-    enrolment: Annotated[str, typer.Argument(metavar="ID", help="As `samekind enroll` printed it.")],
+    enrolment: Annotated[str, typer.Argument(metavar="ID", help="As `samekind enroll` or `gallery show` printed it.")],
     where: Where = FILE,
     collection: Collection = "default",
     as_json: AsJson = False,

@@ -47,6 +47,21 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class PastEnrolment:
+    """What came in one go, and can be undone.
+
+    Args:
+        id: 32 hexadecimal digits, to undo it by.
+        created: ISO 8601 in UTC, to the second.
+        samples: how many are left of it.
+    """
+
+    id: str
+    created: str
+    samples: int
+
+
+@dataclass(frozen=True)
 class Concern:
     """What the guard has to say against an image that is enrolled.
 

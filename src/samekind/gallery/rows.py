@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.gallery.encoding import blob_of, embedded_of, notes_of, numbers_of, text_of
-from samekind.gallery.records import Identity, Sample
+from samekind.gallery.records import Identity, PastEnrolment, Sample
 from samekind.gallery.store import Changes, Counts, Embedded, Keys, Model, Position, Spread, State, StoredSample
 
 Values: TypeAlias = Mapping[str, object]
@@ -213,6 +213,17 @@ class Rows:
             StoredSample(id, digest, created, numbers_of(embedding), bytes(png or b""))
             for id, digest, created, embedding, png in rows
         )
+
+    def enrolments(self, identity: str) -> tuple[PastEnrolment, ...]:
+        """Of an identity, oldest first."""
+        rows = self._query(
+            """SELECT enrolment.id, enrolment.created,
+                   (SELECT count(*) FROM sample WHERE sample.enrolment = enrolment.key)
+               FROM enrolment JOIN identity ON identity.key = enrolment.identity
+               WHERE collection = :collection AND identity.id = :id ORDER BY enrolment.key""",
+            id=identity,
+        )
+        return tuple(PastEnrolment(*row) for row in rows)
 
     def event(self, id: str) -> Event | None:
         """The enrolment of an id."""
