@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from samekind.errors import GalleryError, MissingDataError
-from samekind.gallery.records import Identity
+from samekind.gallery.records import Identity, PastEnrolment
 from samekind.gallery.rows import Rows
 from samekind.gallery.store import Counts, Model, Position, Spread, State, Store, StoredSample, open_store
 
@@ -280,6 +280,18 @@ def test_an_event_holds_its_samples_and_what_it_replaced(store: Store) -> None:
         found = rows.identity(ann)
         assert found is not None
         assert found.metadata == {"team": "c"}
+
+
+def test_enrolments_are_listed_of_one_identity(store: Store) -> None:
+    with store.writing() as rows:
+        ann, bob = enroll(rows, "Ann", 1, event=91), enroll(rows, "Bob", 4, event=94)
+        rows.add_event(hexadecimal(92), ann, [sample(2), sample(3)], created=WHEN, earlier=None)
+        rows.drop_samples(ann, [hexadecimal(3)])
+    with store.reading() as rows:
+        first, second = PastEnrolment(hexadecimal(91), WHEN, 1), PastEnrolment(hexadecimal(92), WHEN, 1)
+        assert rows.enrolments(ann) == (first, second)
+        assert rows.enrolments(bob) == (PastEnrolment(hexadecimal(94), WHEN, 1),)
+        assert rows.enrolments(hexadecimal(5)) == ()
 
 
 def test_another_model_and_its_embeddings(store: Store) -> None:

@@ -100,7 +100,8 @@ class Gallery:
         It is on disk when this returns, whole, or nothing of it is.
 
         Args:
-            name: 1 to 200 characters, none of them a control character; any of the same letters is the same name.
+            name: 1 to 200 characters, none of them a control or invisible character; any of the same letters is the
+                same name.
             images: of it; those that it holds already are skipped.
             metadata: whatever there is to note; replaces what was noted. None leaves that.
             strict: refuse where the guard has concerns; else they are only told.

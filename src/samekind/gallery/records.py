@@ -16,7 +16,7 @@ class Identity:
 
     Args:
         id: 32 hexadecimal digits, for ever its own.
-        name: unique in its collection; 1 to 200 characters, none of them a control character.
+        name: unique in its collection; 1 to 200 characters, none of them a control or invisible character.
         metadata: whatever its owner noted.
         samples: how many images stand for it.
         created: ISO 8601 in UTC, to the second.
