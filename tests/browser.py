@@ -51,6 +51,11 @@ HOUSE_AGAIN: Strokes = (
 CROSS: Strokes = (((0.2, 0.5), (0.8, 0.5)), ((0.5, 0.2), (0.5, 0.8)))
 
 
+ATTACK = "<img src=x onerror=alert(1)>"
+ARABIC = "شركة النور"
+"""Names that a page must show as they are."""
+
+
 @contextmanager
 def launched() -> Iterator[Browser]:
     """Chromium without a window."""
@@ -106,6 +111,15 @@ def enroll(address: str, name: str, *images: bytes) -> dict[str, Any]:
     answer = httpx.post(f"{address}v1/identities", data={"name": name}, files=files, timeout=60)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
+
+
+@contextmanager
+def populated(folder: Path) -> Iterator[str]:
+    """A service whose gallery holds three identities: of one drawing, of two and of three."""
+    with served(folder, "--gallery", "gallery.sqlite") as address:
+        for name, kind, count in ((ATTACK, 0, 1), (ARABIC, 1, 2), ("Bolt M8", 2, 3)):
+            enroll(address, name, *(png(kind, number) for number in range(count)))
+        yield address
 
 
 @dataclass

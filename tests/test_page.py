@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FileChooser, Route, expect
 
 from browser import (
+    ARABIC,
     CHROMIUM,
     CROSS,
     HOUSE,
@@ -20,9 +21,8 @@ from browser import (
     Strokes,
     desk,
     encoded,
-    enroll,
     png,
-    served,
+    populated,
     upload,
 )
 from samekind.bundle import shipped
@@ -34,15 +34,11 @@ pytestmark = [
 ]
 
 BLANK = encoded(Image.new("L", (105, 105), 255))
-ATTACK = "<img src=x onerror=alert(1)>"
-ARABIC = "شركة النور"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("service"), "--gallery", "gallery.sqlite") as address:
-        for name, kind, count in ((ATTACK, 0, 1), (ARABIC, 1, 2), ("Bolt M8", 2, 3)):
-            enroll(address, name, *(png(kind, number) for number in range(count)))
+    with populated(tmp_path_factory.mktemp("service")) as address:
         yield address
 
 

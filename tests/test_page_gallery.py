@@ -14,7 +14,20 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from browser import CHROMIUM, HOUSE, HOUSE_AGAIN, NO_CHROMIUM, Desk, desk, enroll, png, served, upload
+from browser import (
+    ATTACK,
+    CHROMIUM,
+    HOUSE,
+    HOUSE_AGAIN,
+    NO_CHROMIUM,
+    Desk,
+    desk,
+    enroll,
+    png,
+    populated,
+    served,
+    upload,
+)
 from samekind.bundle import shipped
 
 pytestmark = [
@@ -23,15 +36,10 @@ pytestmark = [
     pytest.mark.skipif("omniglot" not in shipped(), reason="the bundle omniglot is not in this checkout"),
 ]
 
-ATTACK = "<img src=x onerror=alert(1)>"
-ARABIC = "شركة النور"
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("service"), "--gallery", "gallery.sqlite") as address:
-        for name, kind, count in ((ATTACK, 0, 1), (ARABIC, 1, 2), ("Bolt M8", 2, 3)):
-            enroll(address, name, *(png(kind, number) for number in range(count)))
+    with populated(tmp_path_factory.mktemp("service")) as address:
         yield address
 
 
