@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import TINY, Small
+from samekind.augment import KOCH_WARP, Warp
 from samekind.building import HELD_OUT, Built, build_bundle, choose_recipe
 from samekind.bundle import WEIGHTS, Bundle, digest, load_bundle
 from samekind.data.glyphs import glyphs
@@ -102,6 +103,7 @@ def test_the_ground_of_grey_photos_becomes_zero(ground: int, invert: bool) -> No
     assert not recipe.turns  # a part that is turned is the same part
     assert not recipe.mirrors
     assert recipe.chimeras == 0
+    assert recipe.warp == Warp()  # whole images are warped more than framed ones
     corner = recipe.preprocessing(photos(ground=ground).items[0])[0, 0, 0]
     assert corner == pytest.approx(10 / 255)
 
@@ -112,6 +114,8 @@ def test_characters_are_inverted_and_turned() -> None:
     assert recipe.turns
     assert recipe.mirrors
     assert recipe.chimeras > 0
+    assert recipe.preprocessing.frame > 0
+    assert recipe.warp == RECIPES["small"].warp
     assert (recipe.encoder, recipe.loss, recipe.images) == ("small", "contrastive", 4)
 
 
@@ -119,6 +123,7 @@ def test_each_choice_reaches_the_recipe() -> None:
     data = photos(ground=10)
     assert choose_recipe(data, encoder="residual").dim == RECIPES["residual"].dim
     assert choose_recipe(data, encoder="koch").loss == "cross-entropy"
+    assert choose_recipe(data, encoder="koch").warp == KOCH_WARP
     assert choose_recipe(data, encoder="timm:resnet18").encoder == "timm:resnet18"
     assert choose_recipe(data, loss="triplet").loss == "triplet"
     assert choose_recipe(data, size=64).preprocessing.size == 64

@@ -97,8 +97,8 @@ MANIFEST_DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "text in a list": (lambda c: c["preprocessing"].update(std=["1"]), "std: expected float, got '1'"),
     "value out of range": (lambda c: c["preprocessing"].update(size=2), "input size of at least 8 pixels, got 2"),
     "slope out of range": (lambda c: c["calibration"].update(slope=-1.0), "slope > 0"),
-    "other format": (lambda c: c.update(format=4), "expected format 3, got 4"),
-    "no format": (lambda c: c.pop("format"), "expected format 3, got None"),
+    "other format": (lambda c: c.update(format=5), "expected format 4, got 5"),
+    "no format": (lambda c: c.pop("format"), "expected format 4, got None"),
     "two of a covariance": (lambda c: c["calibration"]["covariance"].pop(), "covariance of three numbers, got 2"),
     "ranges of three": (lambda c: c["calibration"]["domain"]["low"].pop(), "domain: expected 4 ranges"),
     "no certificate": (
@@ -179,6 +179,16 @@ def test_a_bundle_of_the_second_format_embeds_one_view(bundle: Bundle, copy: Pat
     edit(copy, older)
     assert load_bundle(copy).manifest == bundle.manifest
     assert bundle.manifest.views == 1
+
+
+def test_a_bundle_of_the_third_format_looks_at_whole_images(bundle: Bundle, copy: Path) -> None:
+    def older(content: dict[str, object]) -> None:
+        del content["preprocessing"]["frame"]  # type: ignore[attr-defined]
+        content["format"] = 3
+
+    edit(copy, older)
+    assert load_bundle(copy).manifest == bundle.manifest
+    assert bundle.manifest.preprocessing.frame == 0
 
 
 def test_a_calibration_from_before_searches_had_a_map_is_read_without_one(bundle: Bundle, copy: Path) -> None:

@@ -243,6 +243,36 @@ def test_what_pads_to_a_square_becomes_the_mean(invert: bool) -> None:
     assert (np.abs(out[12:18]) > 0.05).all()
 
 
+def drawing(*, x: int, y: int, length: int, side: int = 100) -> NDArray[np.uint8]:
+    """A black square with a white hole in its upper left, on white."""
+    canvas = np.full((side, side), 255, dtype=np.uint8)
+    canvas[y : y + length, x : x + length] = 0
+    canvas[y + length // 4 : y + length // 2, x + length // 4 : x + length // 2] = 255
+    return canvas
+
+
+@given(x=st.integers(0, 60), y=st.integers(0, 60), length=st.sampled_from([20, 40]))
+def test_framed_it_does_not_matter_where_and_how_large_a_drawing_is(x: int, y: int, length: int) -> None:
+    framed = Preprocessing(size=24, frame=1.2)
+    seen = framed(drawing(x=x, y=y, length=length))
+    np.testing.assert_array_equal(seen, framed(drawing(x=4, y=8, length=length)))
+    assert np.abs(seen - framed(drawing(x=4, y=8, length=40))).mean() < 0.06  # edges are resampled, half a pixel wide
+
+
+def test_a_wider_frame_leaves_more_ground() -> None:
+    close, wide = (Preprocessing(size=24, frame=frame)(drawing(x=10, y=30, length=40))[0] for frame in (1.0, 2.0))
+    assert close[0].all()
+    assert not wide[:5].any()
+    assert not wide[-5:].any()
+    assert wide[7].any()
+
+
+@pytest.mark.parametrize("frame", [-1.0, 0.5, float("inf"), float("nan")])
+def test_a_frame_that_cuts_ink_off_is_refused(frame: float) -> None:
+    with pytest.raises(InputError, match="expected a frame of 0"):
+        Preprocessing(frame=frame)
+
+
 @pytest.mark.parametrize(
     ("size", "channels", "mean", "std"),
     [(7, 1, (0.0,), (1.0,)), (32, 2, (0.0,), (1.0,)), (32, 3, (0.0,), (1.0,)), (32, 1, (0.0,), (0.0,))],

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from samekind import training
+from samekind.augment import Warp
 from samekind.bundle import Bundle, Provenance, refuse_other
 from samekind.data.glyphs import glyphs
 from samekind.data.labelled import LabelledImages
@@ -79,8 +80,9 @@ def choose_recipe(
         colour: whether colour counts; characters have none.
         notify: called with a line for a person where the data makes the recipe another one.
     Returns:
-        A recipe: for characters with turns, mirrors, chimeras, practice, several views and dark ink; for other images
-        with the ground (the median of their borders) at 0, so that what a warp moves in from outside looks like ground.
+        A recipe: for characters with turns, mirrors, chimeras, practice, several views and a frame around dark ink; for
+        other images with the ground (the median of their borders) at 0, so that what a warp moves in from outside
+        looks like ground.
     Raises:
         InputError: the encoder is unknown, or colour is asked of characters.
     """
@@ -93,7 +95,9 @@ def choose_recipe(
     if colour:
         preprocessing = Preprocessing.for_photos(side)
     else:
-        preprocessing = Preprocessing(size=side, invert=data.characters or _light_ground(data))
+        frame = recipe.preprocessing.frame if data.characters else 0.0
+        preprocessing = Preprocessing(size=side, invert=data.characters or _light_ground(data), frame=frame)
+    unframed = recipe.preprocessing.frame and not preprocessing.frame
     counts = np.bincount(data.labels, minlength=len(data.classes))
     least = int(counts.min())
     if least < recipe.images:
@@ -103,6 +107,7 @@ def choose_recipe(
         recipe,
         loss=recipe.loss if loss is None else loss,
         preprocessing=preprocessing,
+        warp=Warp() if unframed else recipe.warp,
         turns=data.characters and recipe.turns,
         mirrors=data.characters and recipe.mirrors,
         chimeras=recipe.chimeras if data.characters else 0.0,

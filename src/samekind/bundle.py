@@ -27,7 +27,7 @@ from samekind.images import Preprocessing
 from samekind.records import from_json
 from samekind.similarity import SIMILARITIES, Similarity, weighted_l1
 
-FORMAT = 3
+FORMAT = 4
 GRAPH, WEIGHTS, MANIFEST, CARD = "model.onnx", "model.safetensors", "samekind.json", "README.md"
 CARD_ROWS = ("| threshold |", "| probabilities |", "| certified |")
 """How the rows of the model card begin that tell of the calibration."""
@@ -76,7 +76,7 @@ class Manifest:
 
     Args:
         format: of the bundle; FORMAT. One of format 1 is read without its calibration, for `samekind calibrate` to set;
-            one of format 1 or 2 embeds a single view.
+            one of format 1 or 2 embeds a single view; one of format 1 to 3 looks at whole images.
         encoder: by name.
         views: of an image that the encoder looks at, see `samekind.views`.
         dim: embedding size D, of all views together.
@@ -294,7 +294,9 @@ def _read_manifest(path: Path) -> Manifest:
     if isinstance(content, dict) and content.get("format") == 1:  # its calibration had neither interval nor domain
         content = {**content, "format": 2, "calibration": None}
     if isinstance(content, dict) and content.get("format") == 2:
-        content = {**content, "format": FORMAT, "views": 1}
+        content = {**content, "format": 3, "views": 1}
+    if isinstance(content, dict) and content.get("format") == 3 and isinstance(content.get("preprocessing"), dict):
+        content = {**content, "format": FORMAT, "preprocessing": {**content["preprocessing"], "frame": 0.0}}
     if isinstance(content, dict) and isinstance(content.get("calibration"), dict):  # older ones had no map for searches
         content = {**content, "calibration": {"search": None, **content["calibration"]}}
     if isinstance(content, dict) and content.get("format") != FORMAT:

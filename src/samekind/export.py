@@ -298,6 +298,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     """The bundle's README: what the model is, what it was trained on and what its threshold is from."""
     p, c, pre = manifest.provenance, manifest.calibration, manifest.preprocessing
     colour = "grey" if pre.channels == 1 else "RGB"
+    framed = f", a square {pre.frame:g} times the box of the ink" if pre.frame else ""
     views = "" if manifest.views == 1 else f" on {manifest.views} views of an image"
     lines = [
         f"# {name}",
@@ -307,7 +308,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         "| | |",
         "| --- | --- |",
         f"| encoder | {manifest.encoder}{views}, {manifest.dim} numbers an embedding, compared by {manifest.head} |",
-        f"| input | {pre.size} x {pre.size}, {colour}{', inverted' if pre.invert else ''} |",
+        f"| input | {pre.size} x {pre.size}, {colour}{', inverted' if pre.invert else ''}{framed} |",
         f"| trained on | {p.images} images of {p.classes} classes of {p.data} |",
         f"| data fingerprint | `{p.data_fingerprint}` |",
         f"| loss | {p.loss} |",

@@ -4,6 +4,7 @@ Knows file formats, colour, size and normalisation. Knows nothing of classes, mo
 """
 
 import io
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samekind.errors import ImageError, InputError, MissingDataError
+from samekind.framing import ink_square, resized, whole_square
 
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.generic]
 
@@ -34,6 +36,8 @@ class Preprocessing:
         invert: true where ink is dark on a light ground, so that ink becomes 1 and ground 0.
         mean: one value a channel, subtracted after scaling to [0, 1] and inverting.
         std: one value a channel, divided by after that; > 0.
+        frame: 0 to look at the whole image; >= 1 to look at a square around the ink only, of this many times the
+            longer side of the ink's box. It takes away where on the sheet and how large somebody wrote.
     Raises:
         InputError: a value is out of its range, or mean and std do not fit the channels.
     """
@@ -43,6 +47,7 @@ class Preprocessing:
     invert: bool = True
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    frame: float = 0.0
 
     def __post_init__(self) -> None:
         if self.size < 8:
@@ -53,6 +58,8 @@ class Preprocessing:
             raise InputError(f"expected {self.channels} values of mean and std, got {len(self.mean)}, {len(self.std)}")
         if min(self.std) <= 0:
             raise InputError(f"expected a positive std, got {self.std}")
+        if self.frame != 0 and not 1 <= self.frame < math.inf:
+            raise InputError(f"expected a frame of 0 (the whole image) or >= 1, got {self.frame}")
 
     @classmethod
     def for_photos(cls, size: int) -> "Preprocessing":
@@ -64,8 +71,19 @@ class Preprocessing:
         """The level of each channel, in 0 to 255, that becomes 0 in `normalise`: there is nothing."""
         return tuple(round(255 * ((1 - m) if self.invert else m)) for m in self.mean)
 
+    @property
+    def mode(self) -> str:
+        """Pillow's name of the colour that counts."""
+        return "L" if self.channels == 1 else "RGB"
+
+    @property
+    def draft(self) -> tuple[str, tuple[int, int]]:
+        """What `open_image` decodes of an image at least: more of it where only a part of it may be looked at."""
+        side = (8 if self.frame else 2) * self.size
+        return self.mode, (side, side)
+
     def pixels(self, image: ImageLike) -> NDArray[np.uint8]:
-        """Decode, turn upright, convert, pad to a square and resize.
+        """Decode, turn upright, convert, pad to a square, cut to the frame and resize.
 
         Args:
             image: a path, encoded bytes, a PIL image, or an array as `open_image` takes it.
@@ -74,18 +92,11 @@ class Preprocessing:
         Raises:
             ImageError: the image cannot be read.
         """
-        mode = "L" if self.channels == 1 else "RGB"
-        opened = open_image(image, draft=(mode, (2 * self.size, 2 * self.size))).convert(mode)
-        if opened.width != opened.height:
-            ground = self.ground[0] if mode == "L" else self.ground
-            side = max(opened.size)
-            square = Image.new(mode, (side, side), ground)
-            square.paste(opened, ((side - opened.width) // 2, (side - opened.height) // 2))
-            opened = square
-        if opened.width != self.size:
-            opened = opened.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        opened = open_image(image, draft=self.draft).convert(self.mode)
+        square = ink_square(opened, self.ground, self.frame) if self.frame else None
+        opened = resized(opened, square or whole_square(opened), self.size, self.ground)
         array = np.asarray(opened, dtype=np.uint8)
-        return array[None] if mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
+        return array[None] if self.channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scale to [0, 1], invert where asked, subtract the mean, divide by the std.

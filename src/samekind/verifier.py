@@ -215,9 +215,7 @@ class Verifier:
 
     def look(self, image: ImageLike) -> Look:
         """Read an image, and say what is wrong with it. Raises ImageError where it cannot be read."""
-        side, mode = 2 * self.preprocessing.size, "L" if self.preprocessing.channels == 1 else "RGB"
-        # as `Preprocessing.pixels` does, which takes it from here
-        opened = open_image(image, draft=(mode, (side, side)))
+        opened = open_image(image, draft=self.preprocessing.draft)  # `Preprocessing.pixels` takes it from here
         pixels = self.preprocessing.pixels(opened)
         found = flaws(opened, size=self.preprocessing.size)
         calibration = self.bundle.manifest.calibration

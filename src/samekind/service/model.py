@@ -89,6 +89,7 @@ class ModelInfo:
         fingerprint: SHA-256 of all that an embedding depends on.
         version: of samekind.
         encoder, head, dim, size, channels: of the network and its input.
+        frame: 0 where it sees the whole image; else side of the square it sees over that of the ink's box.
         ground: levels, 0 to 255, with which an image is padded to a square, one a channel.
         calibration, provenance: see there.
         evaluations: what the cards in the bundle's folder say was measured; empty where there is none.
@@ -104,6 +105,7 @@ class ModelInfo:
     dim: int
     size: int
     channels: int
+    frame: float
     ground: tuple[int, ...]
     calibration: CalibrationInfo
     provenance: ProvenanceInfo
@@ -125,6 +127,7 @@ def describe(bundle: Bundle, limits: Limits, formats: tuple[str, ...]) -> ModelI
         dim=manifest.dim,
         size=manifest.preprocessing.size,
         channels=manifest.preprocessing.channels,
+        frame=manifest.preprocessing.frame,
         ground=manifest.preprocessing.ground,
         calibration=_calibration(manifest.calibration),
         provenance=_provenance(manifest.provenance),

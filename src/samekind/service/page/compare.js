@@ -167,8 +167,8 @@ export function compare(section, context) {
         }),
       );
     });
-    const { size, channels } = context.model;
-    const colour = channels === 1 ? "in grey" : "in colour";
+    const { size, channels, frame } = context.model;
+    const colour = `${channels === 1 ? "in grey" : "in colour"}${frame ? ", cut to the ink" : ""}`;
     return h(
       "div",
       { className: "judged" },

@@ -159,6 +159,7 @@ export function model(section, context) {
       dim,
       size,
       channels,
+      frame,
       calibration,
       provenance,
       evaluations: measured,
@@ -202,7 +203,7 @@ export function model(section, context) {
           ["Model", name],
           ["Fingerprint", h("code", { title: fingerprint }, fingerprint.slice(0, 16))],
           ["Encoder", `${encoder}, ${dim} numbers an image`],
-          ["Sees", `${size} × ${size} pixels, ${channels === 1 ? "grey" : "colour"}`],
+          ["Sees", `${size} × ${size} pixels, ${channels === 1 ? "grey" : "colour"}${frame ? ", cut to the ink" : ""}`],
           provenance && [
             "Trained on",
             `${count(provenance.images)} images of ${count(provenance.classes)} classes of ${provenance.data}`,
