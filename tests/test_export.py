@@ -21,7 +21,16 @@ from samekind.bundle import CARD, GRAPH, WEIGHTS, Bundle, load_bundle
 from samekind.data.labelled import LabelledImages
 from samekind.encoders import KochEncoder, build_encoder
 from samekind.errors import ExportError, InputError
-from samekind.export import TOLERANCE, Network, check_parity, embed, round_weights, score, smallest, write_bundle
+from samekind.export import (
+    TOLERANCE,
+    Network,
+    check_parity,
+    embed,
+    network_scorer,
+    round_weights,
+    smallest,
+    write_bundle,
+)
 from samekind.images import Preprocessing
 from samekind.recipes import RECIPES
 from samekind.siamese import WeightedL1Head, build_head
@@ -58,7 +67,7 @@ def test_graph_and_network_agree(small: Small, trained: Trained, bundle: Bundle)
     assert np.abs(found - expected).max() < TOLERANCE == 1e-4
     threshold = verifier.model.threshold
     assert threshold is not None
-    decided = score(network, expected, pairs) >= threshold
+    decided = network_scorer(network, expected)(pairs.left, pairs.right) >= threshold
     np.testing.assert_array_equal(verifier.similarity(found[pairs.left], found[pairs.right]) >= threshold, decided)
     assert 0.1 < decided.mean() < 0.9, "there is something to decide"
 
@@ -212,7 +221,7 @@ def test_a_flipped_decision_is_found(small: Small, trained: Trained, bundle: Bun
     network, verifier = network_of(trained), Verifier(bundle)
     pixels, pairs = small.held_out.pixels(network.preprocessing), some_pairs(small.held_out)
     z = embed(network, pixels)
-    scores = score(network, z, pairs)
+    scores = network_scorer(network, z)(pairs.left, pairs.right)
     check_parity(verifier, pixels, pairs, embeddings=z, scores=scores)
     calibration = bundle.manifest.calibration
     assert calibration is not None

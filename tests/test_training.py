@@ -23,7 +23,7 @@ from samekind import training
 from samekind.encoders import ENCODERS
 from samekind.errors import CollapseError, InputError
 from samekind.examples import Examples, Feed
-from samekind.export import embed, score
+from samekind.export import embed, network_scorer
 from samekind.images import Preprocessing
 from samekind.losses import LOSSES
 from samekind.recipes import RECIPES, Budget, Recipe
@@ -53,7 +53,7 @@ def unseen_auc(trained: Trained, small: Small) -> float:
     network = network_of(trained)
     pairs = balanced_pairs(small.held_out, pairs=1000, impostors="any", rng=np.random.default_rng(0))
     embeddings = embed(network, small.held_out.pixels(network.preprocessing))
-    return float(roc_auc_score(pairs.same, score(network, embeddings, pairs)))
+    return float(roc_auc_score(pairs.same, network_scorer(network, embeddings)(pairs.left, pairs.right)))
 
 
 def run(

@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,17 @@ from torch import nn
 
 from samekind import bundle as bundles
 from samekind.bundle import Bundle, Manifest, Provenance
-from samekind.calibration import calibrate, fit_searches
 from samekind.data.labelled import LabelledImages
 from samekind.encoders import build_encoder
 from samekind.errors import BundleError, ExportError
+from samekind.fitting import fit
 from samekind.images import Preprocessing
-from samekind.quality import Domain
+from samekind.protocols import PairScorer
 from samekind.siamese import build_head
-from samekind.tournament import impostor_scores
+from samekind.similarity import combine
 from samekind.training import Trained
-from samekind.trials import Pairs, balanced_pairs
-from samekind.verifier import CALIBRATION_PAIRS, SEARCH_COMPARISONS, Verifier
+from samekind.trials import Pairs
+from samekind.verifier import Verifier
 from samekind.views import with_views
 
 TOLERANCE = 1e-4
@@ -99,26 +99,10 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
     bundles.refuse_other(path)
     round_weights(network.encoder)
     round_weights(network.head)
-    rng = np.random.default_rng(0)
-    pairs = balanced_pairs(held_out, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
-    scores = score(network, embeddings, pairs)
-    calibration = calibrate(
-        scores,
-        held_out.labels[pairs.left],
-        held_out.labels[pairs.right],
-        data=held_out.name,
-        domain=Domain.of(pixels, invert=network.preprocessing.invert),
-    )
-    (of_searches,) = rng.spawn(1)
-    strangers = impostor_scores(
-        lambda queries, others: score(network, embeddings, Pairs(queries, others[:, 0], queries < 0)),
-        held_out.labels,
-        comparisons=SEARCH_COMPARISONS,
-        rng=of_searches,
-    )
-    calibration = replace(calibration, search=fit_searches(scores[pairs.same], strangers.scores))
+    score = network_scorer(network, embeddings)
+    fitted = fit(score, held_out, pixels, invert=network.preprocessing.invert, rng=np.random.default_rng(0))
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}
@@ -131,13 +115,14 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
             dim=network.dim,
             head=network.head_name,
             preprocessing=network.preprocessing,
-            calibration=calibration,
+            calibration=fitted.calibration,
             provenance=provenance,
             digests={name: bundles.digest(folder / name) for name in (bundles.GRAPH, bundles.WEIGHTS)},
         )
         bundles.save_manifest(folder, manifest)
         (folder / bundles.CARD).write_text(model_card(path.name, manifest), encoding="utf-8")
-        check_parity(Verifier(bundles.load_bundle(folder)), pixels, pairs, embeddings=embeddings, scores=scores)
+        verifier = Verifier(bundles.load_bundle(folder))
+        check_parity(verifier, pixels, fitted.pairs, embeddings=embeddings, scores=fitted.scores)
     return bundles.load_bundle(path)
 
 
@@ -182,7 +167,7 @@ def round_weights(module: nn.Module) -> None:
 
 def embed(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, C, H, W) uint8 -> (N, D) float32, by the network itself."""
-    rows = []
+    rows = [np.empty((0, network.dim), np.float32)]
     with torch.inference_mode():
         for at in range(0, len(pixels), 256):
             inputs = torch.from_numpy(network.preprocessing.normalise(pixels[at : at + 256]))
@@ -190,15 +175,19 @@ def embed(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate(rows)
 
 
-def score(network: Network, embeddings: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
-    """Scores of pairs of embeddings by the network's own head: (P,) float32."""
-    with torch.inference_mode():
-        z = torch.from_numpy(embeddings)
-        blocks = [
-            network.head(z[pairs.left[at : at + 1024]], z[pairs.right[at : at + 1024]]).numpy()
-            for at in range(0, len(pairs), 1024)
-        ]
-    return np.concatenate(blocks)
+def network_scorer(network: Network, embeddings: NDArray[np.float32]) -> PairScorer:
+    """Scores of pairs of embeddings (N, D) by the network's own head; several references count by one embedding."""
+
+    def score(left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float32]:
+        blocks = []
+        with torch.inference_mode():
+            for at in range(0, len(left), 1024):
+                of_left, of_right = embeddings[left[at : at + 1024]], embeddings[right[at : at + 1024]]
+                references = of_right if right.ndim == 1 else combine(of_right)
+                blocks.append(network.head(torch.from_numpy(of_left), torch.from_numpy(references)).numpy())
+        return np.concatenate(blocks)
+
+    return score
 
 
 def export_graph(network: Network, path: Path) -> None:

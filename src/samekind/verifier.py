@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samekind.bundle import Bundle, load_bundle
-from samekind.calibration import Calibration, calibrate, fit_searches
+from samekind.calibration import Calibration
 from samekind.certification import certify, certify_gallery
 from samekind.data.labelled import LabelledImages
 from samekind.errors import BundleError, InputError, NoThresholdError
+from samekind.fitting import fit
 from samekind.images import ImageLike, open_image
 from samekind.protocols import Model, PairScorer, embedding_scorer
-from samekind.quality import Domain, flaws
+from samekind.quality import flaws
 from samekind.similarity import combine
 from samekind.tournament import impostor_scores
-from samekind.trials import balanced_pairs
 
 IDENTICAL = "identical to the model"  # after preprocessing: the files may differ in what it takes away
 ACROSS = "the interval of the probability lies across the threshold"
-CALIBRATION_PAIRS = 10_000
-SEARCH_COMPARISONS = 200_000
 _BATCH = 64
 
 Embedder: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -270,21 +268,8 @@ class Verifier:
         if identities and target_fmr is None:
             raise InputError("expected a target FMR to certify for galleries, got none")
         pixels = data.pixels(self.preprocessing)
-        embeddings = self.embed_pixels(pixels)
-        pairs = balanced_pairs(data, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
-        score = embedding_scorer(embeddings, self.similarity)
-        scores = score(pairs.left, pairs.right)
-        fitted = calibrate(
-            scores,
-            data.labels[pairs.left],
-            data.labels[pairs.right],
-            data=data.name,
-            prior=prior,
-            domain=Domain.of(pixels, invert=self.preprocessing.invert),
-        )
-        (of_searches,) = rng.spawn(1)  # leaves the draws of the certificates as they are
-        strangers = impostor_scores(score, data.labels, comparisons=SEARCH_COMPARISONS, rng=of_searches)
-        fitted = replace(fitted, search=fit_searches(scores[pairs.same], strangers.scores))
+        score = embedding_scorer(self.embed_pixels(pixels), self.similarity)
+        fitted = fit(score, data, pixels, invert=self.preprocessing.invert, prior=prior, rng=rng).calibration
         if target_fmr is None:
             return fitted
         certificates = []
