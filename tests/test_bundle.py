@@ -231,9 +231,17 @@ def test_the_fingerprint_is_of_what_an_embedding_depends_on(bundle: Bundle, copy
     for change in (
         replace(manifest, head="euclidean"),
         replace(manifest, preprocessing=replace(manifest.preprocessing, invert=False)),
+        replace(manifest, preprocessing=replace(manifest.preprocessing, frame=1.5)),
         replace(manifest, digests={**manifest.digests, GRAPH: "00"}),
     ):
         assert replace(bundle, manifest=change).fingerprint != bundle.fingerprint
+
+
+def test_a_fingerprint_from_before_there_were_frames_stays(bundle: Bundle) -> None:
+    preprocessing = asdict(bundle.manifest.preprocessing)
+    assert preprocessing.pop("frame") == 0
+    parts = {"graph": bundle.manifest.digests[GRAPH], "preprocessing": preprocessing, "head": bundle.manifest.head}
+    assert bundle.fingerprint == hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def test_similarity_is_that_of_the_head(bundle: Bundle, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 
 import httpx2 as httpx
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, FileChooser, Route, expect
 
@@ -25,7 +27,9 @@ from browser import (
     populated,
     upload,
 )
+from samekind import glyphs
 from samekind.bundle import shipped
+from samekind.images import Preprocessing
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,6 +64,34 @@ def test_two_drawings_of_one_character_are_the_same(at: Desk) -> None:
     at.well("Query").get_by_role("button", name="Clear").click()
     at.draw("Query", CROSS)
     at.verdict("Different")
+
+
+AS_SEEN = """async ([picture, model]) => {
+    const { asSeen } = await import(new URL("page/pictures.js", document.baseURI).href);
+    const canvas = await asSeen(new Blob([Uint8Array.from(picture)]), model);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return Array.from(data).filter((_, index) => index % 4 === 0);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("frame", "picture"),
+    [
+        (1.15, glyphs(1, 1).items[0]),
+        (1.5, Image.fromarray(np.asarray(glyphs(1, 1).items[0])[:, 20:80])),
+        (1.15, Image.new("L", (105, 60), 255)),
+        (0.0, Image.fromarray(np.asarray(glyphs(1, 1).items[0])[10:80])),
+    ],
+    ids=["framed", "not square", "blank", "whole"],
+)
+def test_it_shows_what_the_model_sees(at: Desk, frame: float, picture: Image.Image | NDArray[np.uint8]) -> None:
+    preprocessing = Preprocessing(size=48, frame=frame)
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    model = {"size": 48, "channels": 1, "ground": preprocessing.ground, "frame": frame}
+    at.go("compare")
+    shown = np.array(at.page.evaluate(AS_SEEN, [list(encoded(image)), model])).reshape(48, 48)
+    apart = np.abs(shown - preprocessing.pixels(image)[0])  # levels of 255
+    assert apart.mean() < 8  # browsers resample in their own way
 
 
 def test_a_stroke_is_taken_back_and_a_drawing_cleared(at: Desk) -> None:

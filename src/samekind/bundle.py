@@ -118,9 +118,12 @@ class Bundle:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that an embedding depends on; embeddings of two fingerprints must not be compared."""
+        preprocessing = asdict(self.manifest.preprocessing)
+        if not self.manifest.preprocessing.frame:
+            del preprocessing["frame"]  # as before there were frames: a gallery goes on with its model
         parts = {
             "graph": self.manifest.digests[GRAPH],
-            "preprocessing": asdict(self.manifest.preprocessing),
+            "preprocessing": preprocessing,
             "head": self.manifest.head,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

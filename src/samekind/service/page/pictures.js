@@ -122,7 +122,7 @@ const level = (ground) => [0, 1, 2].map((channel) => ground[channel % ground.len
 
 function shrunk(canvas, side) {
   const smaller = h("canvas", { width: side, height: side });
-  const context = smaller.getContext("2d");
+  const context = smaller.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(canvas, 0, 0, side, side);
   return smaller;
