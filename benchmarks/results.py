@@ -116,7 +116,7 @@ def keep(out: Path, figures: dict[str, object]) -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "load_average": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
             "system": f"{platform.system()} {platform.machine()}",
@@ -144,7 +144,8 @@ def _commit() -> str:
         return "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What this machine calls its processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():

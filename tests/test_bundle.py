@@ -21,6 +21,7 @@ from samekind.bundle import (
     CARD,
     GRAPH,
     MANIFEST,
+    MEASURED,
     WEIGHTS,
     Bundle,
     calibration_rows,
@@ -204,7 +205,7 @@ def test_another_calibration_changes_nothing_but_what_tells_of_it(bundle: Bundle
     certificate = Certificate(0.75, 0.1, 0.95, 0.03, 0.09, 20, 2)
     other = replace(bundle.manifest.calibration, intercept=0.25, certificates=(certificate,))
     with (copy / CARD).open("a", encoding="utf-8") as card:
-        card.write("\nmy notes\n")
+        card.write("\n".join(["", MEASURED[0], "| of the old one |", MEASURED[1], "", "my notes", ""]))
     (copy / "more").write_text("")
     for path in (tmp_path / "new", copy):
         written = save_calibrated(load_bundle(copy), path, other)
@@ -217,6 +218,7 @@ def test_another_calibration_changes_nothing_but_what_tells_of_it(bundle: Bundle
             calibration_rows(other)
         )
         assert lines[-1] == "my notes"
+        assert "| of the old one |" not in lines
         assert lines.index(calibration_rows(other)[0]) < lines.index("my notes") - 1
     assert "FMR <= 0.1 with 95% confidence, references: 2, threshold 0.7500, from 20 classes" in "\n".join(lines)
     with pytest.raises(InputError, match="exists and is no bundle"):

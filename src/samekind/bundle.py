@@ -31,6 +31,8 @@ FORMAT = 4
 GRAPH, WEIGHTS, MANIFEST, CARD = "model.onnx", "model.safetensors", "samekind.json", "README.md"
 CARD_ROWS = ("| threshold |", "| probabilities |", "| certified |")
 """How the rows of the model card begin that tell of the calibration."""
+MEASURED = ("<!-- measured -->", "<!-- end of measured -->")
+"""Between which lines of the model card it stands what was measured with that calibration."""
 SHIPPED = Path(__file__).parent / "bundles"
 """Folder of the bundles that come with the package."""
 
@@ -198,7 +200,8 @@ def save_calibrated(bundle: Bundle, path: Path, calibration: Calibration) -> Bun
     Args:
         bundle: whose folder may be the very one to write.
         path: the folder; an older bundle there is replaced as the last step.
-        calibration: in place of the bundle's own. In the model card only what tells of it changes.
+        calibration: in place of the bundle's own. In the model card only what tells of it changes; what was measured
+            with the old one is left out.
     Returns:
         The new bundle, read back from disk.
     Raises:
@@ -210,7 +213,7 @@ def save_calibrated(bundle: Bundle, path: Path, calibration: Calibration) -> Bun
             if file.name in (GRAPH, WEIGHTS, CARD):
                 shutil.copyfile(file, folder / file.name)
         if (card := folder / CARD).is_file():
-            lines = card.read_text(encoding="utf-8").splitlines()
+            lines = without_measured(card.read_text(encoding="utf-8")).splitlines()
             kept = [line for line in lines if not line.startswith(CARD_ROWS)]
             end = max((i for i, line in enumerate(kept, 1) if line.startswith("| ")), default=len(kept))
             kept[end:end] = calibration_rows(calibration)
@@ -218,6 +221,13 @@ def save_calibrated(bundle: Bundle, path: Path, calibration: Calibration) -> Bun
         save_manifest(folder, replace(bundle.manifest, calibration=calibration))
         load_bundle(folder)
     return load_bundle(path)
+
+
+def without_measured(card: str) -> str:
+    """The text of a model card but for what was measured; any other text stays."""
+    begin, end = MEASURED
+    before, found, rest = card.partition(begin)
+    return before.rstrip() + "\n" + rest.partition(end)[2] if found else card
 
 
 def calibration_rows(calibration: Calibration) -> list[str]:
