@@ -62,6 +62,13 @@ def test_another_input_size_is_refused(bundle: Bundle) -> None:
         load_network(dataclasses.replace(bundle, manifest=manifest))
 
 
+@pytest.mark.parametrize(("views", "dim"), [(0, 16), (3, 18), (4, 18)])
+def test_views_that_cannot_be_are_refused(bundle: Bundle, views: int, dim: int) -> None:
+    manifest = dataclasses.replace(bundle.manifest, views=views, dim=dim)
+    with pytest.raises(BundleError, match=rf"expected 1 or 4 views .*, got {views} and {dim}"):
+        load_network(dataclasses.replace(bundle, manifest=manifest))
+
+
 def test_an_encoder_of_someone_else_is_named(bundle: Bundle) -> None:
     manifest = dataclasses.replace(bundle.manifest, encoder="mine")
     with pytest.raises(InputError, match="unknown encoder 'mine'"):

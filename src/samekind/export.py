@@ -32,7 +32,7 @@ from samekind.similarity import combine
 from samekind.training import Trained
 from samekind.trials import Pairs
 from samekind.verifier import Verifier
-from samekind.views import with_views
+from samekind.views import COUNTS, with_views
 
 TOLERANCE = 1e-4
 """Largest difference allowed between a number of the network's embedding and of the graph's."""
@@ -136,10 +136,15 @@ def load_network(bundle: Bundle) -> Network:
     Raises:
         InputError: the encoder is none that samekind builds by name.
         MissingExtraError: the encoder is of a library that is not installed.
-        BundleError: the weights are damaged or of another encoder.
+        BundleError: the weights are damaged or of another encoder, or the number of views is none of ours.
     """
     manifest, preprocessing = bundle.manifest, bundle.manifest.preprocessing
     side, views = preprocessing.size, manifest.views
+    if views not in COUNTS or manifest.dim % views:
+        raise BundleError(
+            f"{bundle.path / bundles.MANIFEST}: expected {' or '.join(map(str, COUNTS))} views that share the "
+            f"embedding's numbers evenly, got {views} and {manifest.dim}; use a newer samekind"
+        )
     encoder = with_views(
         build_encoder(manifest.encoder, side, preprocessing.channels, manifest.dim // views), views, size=side
     )
