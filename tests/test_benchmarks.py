@@ -124,6 +124,24 @@ def test_one_seed_has_no_interval() -> None:
     assert (found.mean, found.low, found.high) == (0.94, None, None)
 
 
+def test_a_model_card_says_what_was_measured_once(tmp_path: Path) -> None:
+    names = names_of("bundle_figures")
+    estimate = {"value": 0.25, "low": 0.125, "high": 0.5}
+    measured = {"koch same-group": {"n_trials": 4584, "metrics": {"accuracy": estimate}}}
+    means = {"koch same-group accuracy": names["over_seeds"]([0.25, 0.75])}
+    card = tmp_path / "README.md"
+    card.write_text("# mine\n\nmy notes\n")
+    for command in ("first", "second"):
+        names["write_card"](card, names["as_markdown"](measured, means, command))
+    text = card.read_text()
+    assert text.startswith("# mine\n\nmy notes\n")
+    assert text.count("| `koch same-group` | 4,584 | accuracy | 0.2500 (0.1250 to 0.5000) | 0.5000 (") == 1
+    assert "`second`" in text
+    assert "`first`" not in text
+    one = names["as_markdown"](measured, {"koch same-group accuracy": names["over_seeds"]([0.25])}, "alone")
+    assert not any("mean of seeds" in line for line in one)
+
+
 def test_model_flop_are_those_counted_by_hand() -> None:
     kernels = ((32, 1, 32), (16, 32, 64), (8, 64, 128), (4, 128, 96))  # side, channels in, channels out
     multiply_adds = sum(side**2 * inputs * 9 * outputs for side, inputs, outputs in kernels) + 4 * 96 * 64
