@@ -28,6 +28,10 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
 """Options of each, by the name that its figures get."""
 
 
+IN_CARDS_ONLY = ("auc", "fnmr@fmr=0.001")
+"""Metrics that a model card leaves to the cards of the evaluations: `omniglot-small` is to stay below a megabyte."""
+
+
 def evaluate(bundle: str, *, protocols: list[str], seed: int, cards: Path | None) -> dict[str, Any]:
     """By protocol: how many trials, which data and the metrics; a card of each in a folder, where one is given."""
     figures = {}
@@ -69,6 +73,8 @@ def as_markdown(measured: dict[str, Any], means: dict[str, OverSeeds], command: 
     ]
     for name, of_protocol in measured.items():
         for metric, value in of_protocol["metrics"].items():
+            if metric in IN_CARDS_ONLY:
+                continue
             row = f"| `{name}` | {of_protocol['n_trials']:,} | {metric} | {_shown(**value)} |"
             if several:
                 mean = means[f"{name} {metric}"]
