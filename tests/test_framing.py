@@ -68,3 +68,10 @@ def test_beyond_the_image_there_is_ground() -> None:
     assert (shown[:10, 10:] == 0).all()
     assert (shown[10:] == 77).all()
     assert (shown[:, :10] == 77).all()
+
+
+def test_a_part_in_the_corner_of_an_image_of_the_wanted_size_is_still_magnified() -> None:
+    drawn = sheet(48, 48)
+    drawn[:20, :20] = 0
+    shown = np.asarray(resized(Image.fromarray(drawn), (10.0, 10.0, 20.0), 48, WHITE))
+    assert not shown[:45, :45].any()

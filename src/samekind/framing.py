@@ -67,7 +67,7 @@ def resized(image: Image.Image, square: Square, size: int, ground: tuple[int, ..
         padded = Image.new(image.mode, (last_x - first_x, last_y - first_y), colour)
         padded.paste(image, (-first_x, -first_y))
         image, left, top = padded, left - first_x, top - first_y
-    if (left, top, *image.size) == (0, 0, size, size):
+    if (left, top, side, *image.size) == (0, 0, size, size, size):
         return image
     box = (left, top, left + side, top + side)
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
