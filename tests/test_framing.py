@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from samekind.bundle import shipped
 from samekind.framing import ink_square, resized, whole_square
+from samekind.verifier import Verifier
 
 WHITE = (255,)
 
@@ -75,3 +77,10 @@ def test_a_part_in_the_corner_of_an_image_of_the_wanted_size_is_still_magnified(
     drawn[:20, :20] = 0
     shown = np.asarray(resized(Image.fromarray(drawn), (10.0, 10.0, 20.0), 48, WHITE))
     assert not shown[:45, :45].any()
+
+
+@pytest.mark.skipif("omniglot" not in shipped(), reason="the bundle omniglot is not in this checkout")
+def test_noise_is_no_drawing_though_it_is_framed() -> None:
+    verifier = Verifier.load("omniglot", threads=1)
+    noise = np.random.default_rng(0).integers(0, 256, (105, 105)).astype(np.uint8)
+    assert "unlike anything in calibration" in "".join(verifier.look(noise).flaws)

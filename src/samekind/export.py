@@ -102,7 +102,8 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
     score = network_scorer(network, embeddings)
-    fitted = fit(score, held_out, pixels, invert=network.preprocessing.invert, rng=np.random.default_rng(0))
+    whole = held_out.pixels(network.preprocessing.whole)
+    fitted = fit(score, held_out, whole, invert=network.preprocessing.invert, rng=np.random.default_rng(0))
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}

@@ -37,7 +37,7 @@ class Fitted:
 def fit(
     score: PairScorer,
     data: LabelledImages,
-    pixels: NDArray[np.uint8],
+    whole: NDArray[np.uint8],
     *,
     invert: bool,
     prior: float = 0.5,
@@ -48,7 +48,7 @@ def fit(
     Args:
         score: of pairs of the images, by index.
         data: classes that the model never saw, each with at least two images; N images.
-        pixels: (N, C, H, W) uint8, as the model sees them.
+        whole: (N, C, H, W) uint8, all of each image, not framed.
         invert: of the preprocessing.
         prior: at which probabilities are stated, in (0, 1).
         rng: draws pairs and impostors.
@@ -63,7 +63,7 @@ def fit(
         data.labels[pairs.right],
         data=data.name,
         prior=prior,
-        domain=Domain.of(pixels, invert=invert),
+        domain=Domain.of(whole, invert=invert),
     )
     (of_searches,) = rng.spawn(1)  # leaves what the generator draws next as it is
     strangers = impostor_scores(score, data.labels, comparisons=SEARCH_COMPARISONS, rng=of_searches)

@@ -6,7 +6,7 @@ Knows file formats, colour, size and normalisation. Knows nothing of classes, mo
 import io
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -70,6 +70,11 @@ class Preprocessing:
     def ground(self) -> tuple[int, ...]:
         """The level of each channel, in 0 to 255, that becomes 0 in `normalise`: there is nothing."""
         return tuple(round(255 * ((1 - m) if self.invert else m)) for m in self.mean)
+
+    @property
+    def whole(self) -> "Preprocessing":
+        """The same without a frame: framed, noise and scenes look much like drawings."""
+        return replace(self, frame=0.0)
 
     @property
     def mode(self) -> str:

@@ -218,7 +218,8 @@ class Verifier:
         found = flaws(opened, size=self.preprocessing.size)
         calibration = self.bundle.manifest.calibration
         if not found and calibration is not None and calibration.domain is not None:
-            found = calibration.domain.outside(pixels, invert=self.preprocessing.invert)
+            whole = self.preprocessing.whole.pixels(opened) if self.preprocessing.frame else pixels
+            found = calibration.domain.outside(whole, invert=self.preprocessing.invert)
         return Look(pixels, found)
 
     def embed_looks(self, looks: Sequence[Look]) -> NDArray[np.float32]:
@@ -269,7 +270,8 @@ class Verifier:
             raise InputError("expected a target FMR to certify for galleries, got none")
         pixels = data.pixels(self.preprocessing)
         score = embedding_scorer(self.embed_pixels(pixels), self.similarity)
-        fitted = fit(score, data, pixels, invert=self.preprocessing.invert, prior=prior, rng=rng).calibration
+        whole = data.pixels(self.preprocessing.whole)
+        fitted = fit(score, data, whole, invert=self.preprocessing.invert, prior=prior, rng=rng).calibration
         if target_fmr is None:
             return fitted
         certificates = []
