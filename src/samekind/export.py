@@ -102,8 +102,7 @@ def write_bundle(path: Path, network: Network, held_out: LabelledImages, provena
     pixels = held_out.pixels(network.preprocessing)
     embeddings = embed(network, pixels)
     score = network_scorer(network, embeddings)
-    whole = held_out.pixels(network.preprocessing.whole)
-    fitted = fit(score, held_out, whole, invert=network.preprocessing.invert, rng=np.random.default_rng(0))
+    fitted = fit(score, held_out, pixels, preprocessing=network.preprocessing, rng=np.random.default_rng(0))
     with bundles.replacing(path) as folder:
         export_graph(network, folder / bundles.GRAPH)
         tensors = {f"encoder.{n}": t for n, t in network.encoder.state_dict().items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from samekind.calibration import Calibration, calibrate, fit_searches
 from samekind.data.labelled import LabelledImages
+from samekind.images import Preprocessing
 from samekind.protocols import PairScorer
 from samekind.quality import Domain
 from samekind.tournament import impostor_scores
@@ -37,9 +38,9 @@ class Fitted:
 def fit(
     score: PairScorer,
     data: LabelledImages,
-    whole: NDArray[np.uint8],
+    pixels: NDArray[np.uint8],
     *,
-    invert: bool,
+    preprocessing: Preprocessing,
     prior: float = 0.5,
     rng: np.random.Generator,
 ) -> Fitted:
@@ -48,13 +49,14 @@ def fit(
     Args:
         score: of pairs of the images, by index.
         data: classes that the model never saw, each with at least two images; N images.
-        whole: (N, C, H, W) uint8, all of each image, not framed.
-        invert: of the preprocessing.
+        pixels: (N, C, H, W) uint8, as the model sees them.
+        preprocessing: that made them; the domain is of whole images, which are read again only where it frames.
         prior: at which probabilities are stated, in (0, 1).
         rng: draws pairs and impostors.
     Raises:
         InputError: the prior is out of range, or there are too few classes or images.
     """
+    whole = data.pixels(preprocessing.whole) if preprocessing.frame else pixels
     pairs = balanced_pairs(data, pairs=CALIBRATION_PAIRS, impostors="any", rng=rng)
     scores = score(pairs.left, pairs.right)
     of_pairs = calibrate(
@@ -63,7 +65,7 @@ def fit(
         data.labels[pairs.right],
         data=data.name,
         prior=prior,
-        domain=Domain.of(whole, invert=invert),
+        domain=Domain.of(whole, invert=preprocessing.invert),
     )
     (of_searches,) = rng.spawn(1)  # leaves what the generator draws next as it is
     strangers = impostor_scores(score, data.labels, comparisons=SEARCH_COMPARISONS, rng=of_searches)

@@ -270,8 +270,7 @@ class Verifier:
             raise InputError("expected a target FMR to certify for galleries, got none")
         pixels = data.pixels(self.preprocessing)
         score = embedding_scorer(self.embed_pixels(pixels), self.similarity)
-        whole = data.pixels(self.preprocessing.whole)
-        fitted = fit(score, data, whole, invert=self.preprocessing.invert, prior=prior, rng=rng).calibration
+        fitted = fit(score, data, pixels, preprocessing=self.preprocessing, prior=prior, rng=rng).calibration
         if target_fmr is None:
             return fitted
         certificates = []
